@@ -1,0 +1,45 @@
+"""Which videos to sample, from which weights."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator
+
+from fastvideo_engine.specs.base import Spec, anchored_folder
+
+
+class GenerateSpec(Spec):
+    """Sample videos from a base model, with or without an adapter."""
+
+    kind: Literal["generate"] = "generate"
+    model: str = Field(
+        title="Base model", description="A Hugging Face id or a folder in the diffusers format.", min_length=1
+    )
+    adapter: str | None = Field(None, title="Adapter", description="A LoRA file; empty samples the base model.")
+    strength: float = Field(1.0, ge=0, le=4, title="Adapter strength", description="0 is the base, 1 the adapter.")
+    prompts: list[str] = Field(title="Prompts", description="One a line.", min_length=1)
+    negative_prompt: str = Field("", title="Negative prompt", description="What the guidance leads away from.")
+    height: int = Field(480, ge=16, le=4320, title="Height", description="Pixels.")
+    width: int = Field(832, ge=16, le=7680, title="Width", description="Pixels.")
+    frames: int = Field(77, ge=1, le=1001, title="Frames", description="Wan takes 4k+1.")
+    fps: float = Field(16, gt=0, le=240, title="Frames per second", description="How fast the video plays.")
+    sampling_steps: int = Field(30, ge=1, le=1000, title="Sampling steps", description="Denoising steps of a video.")
+    guidance_scale: float = Field(5.0, ge=1, le=30, title="Guidance scale", description="1 means without guidance.")
+    flow_shift: float | None = Field(
+        None, gt=0, le=100, title="Flow shift", description="Of the sampler; empty takes the model's."
+    )
+    seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the noise each video starts from.")
+    processes: Literal[1] = 1
+
+    @field_validator("prompts")
+    @classmethod
+    def without_blank_lines(cls, prompts: list[str]) -> list[str]:
+        kept = [prompt.strip() for prompt in prompts if prompt.strip()]
+        if not kept:
+            raise ValueError("write at least one prompt")
+        return kept
+
+    def anchored(self, base: Path) -> Self:
+        """Read the relative folders of this spec from `base` on."""
+        adapter = self.adapter and str((base / Path(self.adapter).expanduser()).resolve())
+        return self.model_copy(update={"adapter": adapter, "model": anchored_folder(self.model, base)})
