@@ -52,7 +52,7 @@ class ClipImported(_Event):
     caption: str
 
 
-ArtifactKind = Literal["checkpoint", "adapter", "sample", "parquet"]
+ArtifactKind = Literal["adapter", "sample", "parquet"]
 
 
 class ArtifactMade(_Event):
