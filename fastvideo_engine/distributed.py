@@ -1,0 +1,78 @@
+"""The processes of one job, and how they agree: one process is an ordinary case of many."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of the job; every call below is made by all of them in the same order."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """The first process is the one that writes events, checkpoints and samples."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def agree(self, flag: bool) -> bool:
+        """Return the first process's answer in every process, so that none stops alone."""
+        if self.world_size == 1:
+            return flag
+        answer = torch.tensor(int(flag), device=self.device)
+        dist.broadcast(answer, src=0)
+        return bool(answer.item())
+
+    def average(self, value: Tensor) -> Tensor:
+        """Return the mean of a tensor over the processes."""
+        if self.world_size == 1:
+            return value
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.world_size
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.world_size == 1 or not gradients:
+            return
+        # One message: an adapter has hundreds of small matrices, and each message costs a round trip.
+        averaged = self.average(torch.cat([gradient.flatten() for gradient in gradients]))
+        parts = torch.split(averaged, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def leave(self) -> None:
+        """End the talk between the processes."""
+        if self.world_size > 1:
+            dist.destroy_process_group()
+
+
+def join_processes() -> Ranks:
+    """Join the processes that torchrun started, or be the only one; each takes its own GPU where there are GPUs."""
+    rank = int(os.environ.get("RANK", 0))
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    device = _own_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if world_size > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world_size)
+    return Ranks(rank, world_size, device)
+
+
+def _own_device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
