@@ -1,0 +1,78 @@
+"""A claimed job becomes processes: what to start, with which devices, and in a group of its own."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from fastvideo_engine.run_folder import write_whole
+from fastvideo_engine.specs import ImportSpec, JobSpec
+from worker import devices, settings
+from worker.store import jobs
+from worker.store.tables import Job
+
+_PR_SET_PDEATHSIG = 1
+_REPOSITORY = Path(__file__).parents[1]
+
+
+def commands(job: Job) -> list[list[str]]:
+    """Say what to run for a job, one after the other; the bundled model is made when it is asked for first."""
+    spec = jobs.spec_of(job)
+    engine = [sys.executable, "-m", "fastvideo_engine"]
+    making = [[*engine, "small-model", str(settings.small_model())]] if _needs_small_model(spec, job) else []
+    return [*making, [*_launcher(spec.processes), "-m", "fastvideo_engine", str(job.folder.path), "--die-with-parent"]]
+
+
+def prepare(job: Job) -> None:
+    """Write the spec into the run folder, and take back a stop that an earlier attempt obeyed."""
+    job.folder.path.mkdir(parents=True, exist_ok=True)
+    write_whole(job.folder.spec, jobs.spec_of(job).to_yaml())
+    job.folder.forget_stop()
+
+
+def start(job: Job, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a process in its own group, its output appended to the run's log."""
+    with job.folder.log.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | _environment(job),
+            cwd=_REPOSITORY,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started, at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _launcher(processes: int) -> list[str]:
+    if processes == 1:
+        return [sys.executable]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+
+
+def _needs_small_model(spec: JobSpec, job: Job) -> bool:
+    if isinstance(spec, ImportSpec):
+        return False
+    model = (job.folder.path / spec.model).resolve()
+    return model == settings.small_model() and not model.exists()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    visible = {} if devices.CPU in job.devices else {"CUDA_VISIBLE_DEVICES": ",".join(job.devices)}
+    return {**visible, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _die_with_parent() -> None:
+    # A worker that is killed must not leave an engine behind: the job will be started again in the same folder.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

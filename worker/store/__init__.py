@@ -1,0 +1,1 @@
+"""Jobs, datasets, clips and artifacts in one database, behind functions that speak of them."""
