@@ -1,0 +1,1 @@
+"""From clips and captions to Parquet, and from Parquet to batches."""
