@@ -97,6 +97,12 @@ def encode_captions(
     return encoded
 
 
+def padded(text: Tensor, length: int) -> Tensor:
+    """Fill an embedding LD with rows of zeros, or cut it, to `length`: Wan was trained so, without a mask."""
+    kept = text[:length]
+    return torch.nn.functional.pad(kept, (0, 0, 0, length - len(kept)))
+
+
 def latent_mean_std(vae_config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the mean and the deviation of each latent channel, shaped 1C111 to go with BCTHW."""
     mean, std = (torch.tensor(vae_config[f"latents_{name}"], dtype=torch.float32) for name in ("mean", "std"))

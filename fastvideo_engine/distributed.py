@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+# Of one process for another: they sample videos of the same length side by side, but one alone writes checkpoints.
+_LONGEST_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def join_processes() -> Ranks:
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     device = _own_device(int(os.environ.get("LOCAL_RANK", 0)))
     if world_size > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world_size)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_LONGEST_WAIT)
     return Ranks(rank, world_size, device)
 
 

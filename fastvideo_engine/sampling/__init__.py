@@ -1,0 +1,1 @@
+"""Sample videos from a model, with or without an adapter."""

@@ -1,0 +1,66 @@
+"""Sample the prompts of a spec, from a base model or with an adapter on it."""
+
+from pathlib import Path
+from typing import Any
+
+from fastvideo_engine.components import load_transformer, model_folder
+from fastvideo_engine.distributed import join_processes
+from fastvideo_engine.errors import SpecError
+from fastvideo_engine.events import ArtifactMade, Finished, Phase, Progress, Stopped
+from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.memory import full_memory_in_words
+from fastvideo_engine.reporting import Reporter
+from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
+from fastvideo_engine.specs.generate import GenerateSpec
+from fastvideo_engine.training.lora import load_adapter
+
+
+def run(spec: GenerateSpec, folder: RunFolder) -> None:
+    """Sample each prompt into the run folder; videos that are already there are kept."""
+    events = Reporter(folder)
+    with full_memory_in_words("ask for fewer frames or a smaller size"):
+        sampler = _prepared(spec, events)
+        events.write(Phase(title="Sampling"))
+        for number in range(len(spec.prompts)):
+            path = folder.sample(0, number)
+            if not path.exists():
+                try:
+                    sampler.write(number, path, folder.stop_was_asked)
+                except SamplingStopped:
+                    events.write(Stopped(text=f"Stopped after {number} of {len(spec.prompts)} videos, which are kept."))
+                    return
+                facts = sampler.facts(number) | _weights(spec)
+                events.write(ArtifactMade(kind="sample", path=folder.relative(path), step=0, facts=facts))
+            events.write(Progress(done=number + 1, total=len(spec.prompts)))
+    events.write(Finished(text=f"{len(spec.prompts)} videos are done."))
+
+
+def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
+    events.write(Phase(title="Finding the model"))
+    device = join_processes().device
+    model = model_folder(spec.model)
+    family = family_of_folder(model)
+    problems = family.problems(spec.height, spec.width, spec.frames)
+    if problems:
+        raise SpecError(" ".join(problems.values()))
+    events.write(Phase(title="Encoding the prompts"))
+    prompts = encode_prompts(spec.prompts, spec.negative_prompt, model, family, device)
+    events.write(Phase(title="Loading the model"))
+    transformer = load_transformer(model, device)
+    if spec.adapter is not None:
+        load_adapter(transformer, Path(spec.adapter), spec.strength)
+    look = Look(
+        seed=spec.seed,
+        sampling_steps=spec.sampling_steps,
+        guidance_scale=spec.guidance_scale,
+        height=spec.height,
+        width=spec.width,
+        frames=spec.frames,
+        fps=spec.fps,
+    )
+    return Sampler(new_pipeline(model, transformer, spec.flow_shift), prompts, look)
+
+
+def _weights(spec: GenerateSpec) -> dict[str, Any]:
+    return {} if spec.adapter is None else {"adapter": spec.adapter, "strength": spec.strength}

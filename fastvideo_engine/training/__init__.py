@@ -1,0 +1,1 @@
+"""Finetune a transformer on preprocessed Parquet."""

@@ -1,0 +1,35 @@
+"""Whether Parquet and a model go together, told before any weights are loaded."""
+
+from pathlib import Path
+
+from fastvideo_engine.components import part_config, vae_fingerprint
+from fastvideo_engine.data.loader import ParquetClips
+from fastvideo_engine.errors import DataError
+
+
+def check_clips_fit(clips: ParquetClips, model: Path, name: str) -> None:
+    """Raise `DataError` unless the clips were encoded as this model needs them."""
+    cure = f"train with the model that they were preprocessed with, or preprocess the clips again with {name}"
+    made_with = clips.provenance
+    if made_with is not None and made_with.vae_fingerprint != vae_fingerprint(model):
+        raise DataError(
+            f"This Parquet was made with another model ({made_with.model}); "
+            f"train with that model or preprocess the clips again with {name}."
+        )
+    transformer = part_config(model, "transformer")
+    channels, *sizes = clips.latent_shape
+    if channels != transformer["in_channels"]:
+        raise DataError(
+            f"The clips have {channels} latent channels, {name} takes {transformer['in_channels']}; {cure}."
+        )
+    if clips.text_width != transformer["text_dim"]:
+        raise DataError(
+            f"The clips' text embeddings are {clips.text_width} wide, {name} takes {transformer['text_dim']}; {cure}."
+        )
+    patch = transformer["patch_size"]
+    if any(size % part for size, part in zip(sizes, patch, strict=True)):
+        found, needed = ("x".join(map(str, each)) for each in (sizes, patch))
+        raise DataError(
+            f"Latents of {found} (frames, height, width) do not divide into the model's patches of {needed}; "
+            "preprocess the clips to a size that the model takes."
+        )

@@ -1,0 +1,173 @@
+"""Train as a spec asks, in a run folder, from its newest checkpoint on."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from fastvideo_engine.components import (
+    latent_mean_std,
+    load_scheduler,
+    load_transformer,
+    model_folder,
+    part_config,
+)
+from fastvideo_engine.data.loader import open_parquet
+from fastvideo_engine.distributed import Ranks, join_processes
+from fastvideo_engine.errors import EngineError
+from fastvideo_engine.events import ArtifactMade, Finished, Note, Phase, Progress, SilentWriter, Stopped
+from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.memory import full_memory_in_words, keep_only_attention
+from fastvideo_engine.reporting import Reporter
+from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipeline
+from fastvideo_engine.specs.train import TrainSpec
+from fastvideo_engine.training.batches import Batches
+from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
+from fastvideo_engine.training.fit import check_clips_fit
+from fastvideo_engine.training.flow_matching import flow_matching_loss, sigma_table
+from fastvideo_engine.training.lora import add_adapter
+from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
+from fastvideo_engine.training.pace import Pace
+from fastvideo_engine.training.validation import look_like_the_clips, validate
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is asked, where, by whom it is done and to whom it is told."""
+
+    spec: TrainSpec
+    folder: RunFolder
+    ranks: Ranks
+    events: Reporter | SilentWriter
+
+
+def run(spec: TrainSpec, folder: RunFolder) -> None:
+    """Train until the last step or until asked to stop; a run that has its last checkpoint only says so again."""
+    ranks = join_processes()
+    events = Reporter(folder) if ranks.is_first else SilentWriter()
+    try:
+        with full_memory_in_words("lower the batch size, or preprocess with fewer frames or a smaller size"):
+            _train(_Run(spec, folder, ranks, events))
+    finally:
+        ranks.leave()
+
+
+def _train(run: _Run) -> None:
+    spec, folder, ranks, events = run.spec, run.folder, run.ranks, run.events
+    if _is_over(spec, folder):
+        events.write(_finished(folder))
+        return
+    trained, batches, sampler = _loaded(run)
+    done = resume(folder, trained, spec)
+    if done:
+        events.write(Note(text=f"Continued from step {done}"))
+    if _sample_if_due(run, sampler, done):
+        events.write(Stopped(text=f"Stopped at step {done}."))
+        return
+    events.write(Phase(title="Training"))
+    pace = Pace()
+    for step in range(done + 1, spec.steps + 1):
+        began = perf_counter()
+        loss = flow_matching_loss(trained.transformer, batches.at(step))
+        mean_loss = ranks.average(loss.detach()).item()
+        _check_finite(mean_loss, "loss", run, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradient_norm = take_step(trained.adamw, step, spec.optimizer, ranks)
+        _check_finite(gradient_norm, "gradient", run, step)
+        pace.steps.append(perf_counter() - began)
+        metrics = {
+            "loss": mean_loss,
+            "gradient_norm": gradient_norm,
+            "learning_rate": learning_rate_at(step, spec.optimizer),
+            "seconds_per_step": pace.steps[-1],
+        }
+        left = pace.seconds_left(step, spec)
+        events.write(Progress(done=step, total=spec.steps, seconds_left=left, metrics=metrics))
+        if spec.saving.is_due(step, spec.steps):
+            _save(run, trained, step, mean_loss)
+        began = perf_counter()
+        # Saved first: sampling takes long, and what was learnt should not hang on it.
+        stopping = ranks.agree(folder.stop_was_asked()) or _sample_if_due(run, sampler, step)
+        if spec.validation.is_due(step, spec.steps):
+            pace.validation = perf_counter() - began
+        if stopping:
+            if not spec.saving.is_due(step, spec.steps):
+                _save(run, trained, step, mean_loss)
+            events.write(Stopped(text=f"Stopped at step {step}; the checkpoint is kept."))
+            return
+        if spec.validation.is_due(step, spec.steps) and step < spec.steps:
+            events.write(Phase(title="Training"))
+    ranks.barrier()
+    events.write(_finished(folder))
+
+
+def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
+    spec, device, events = run.spec, run.ranks.device, run.events
+    events.write(Phase(title="Checking the model and the clips"))
+    model = model_folder(spec.model)
+    family = family_of_folder(model)
+    clips = open_parquet(Path(spec.parquet))
+    check_clips_fit(clips, model, spec.model)
+    prompts = None
+    if spec.validation.prompts:
+        events.write(Phase(title="Encoding the validation prompts"))
+        validation = spec.validation
+        prompts = encode_prompts(validation.prompts, validation.negative_prompt, model, family, device)
+    events.write(Phase(title="Loading the model"))
+    transformer = load_transformer(model, device)
+    adapters = add_adapter(transformer, family, spec.tuning, spec.seed)
+    if device.type == "cuda":
+        keep_only_attention(transformer)
+    trained = Trained(family, transformer, new_adamw(adapters, spec.optimizer))
+    shift = spec.flow_shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
+    batches = Batches(
+        clips=clips,
+        mean_std=latent_mean_std(part_config(model, "vae")),
+        sigmas=sigma_table(shift),
+        text_length=family.text_length,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        ranks=run.ranks,
+    )
+    if prompts is None:
+        return trained, batches, None
+    look = look_like_the_clips(clips, spec.validation, model, family)
+    return trained, batches, Sampler(new_pipeline(model, transformer, None), prompts, look)
+
+
+def _sample_if_due(run: _Run, sampler: Sampler | None, step: int) -> bool:
+    """Sample the validation prompts where this step asks for it; return whether that was cut short by the stop wish."""
+    if sampler is None or not run.spec.validation.is_due(step, run.spec.steps):
+        return False
+    return validate(sampler, run.folder, step, run.ranks, run.events)
+
+
+def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
+    if run.ranks.is_first:
+        facts = save(run.folder, step, loss, trained, run.spec)
+        path = run.folder.relative(run.folder.checkpoint(step).adapter)
+        run.events.write(ArtifactMade(kind="adapter", path=path, step=step, facts=facts))
+
+
+def _check_finite(number: float, what: str, run: _Run, step: int) -> None:
+    if not math.isfinite(number):
+        newest = run.folder.newest_checkpoint()
+        kept = "no checkpoint was written yet" if newest is None else f"the checkpoint of step {newest.step} is kept"
+        raise EngineError(
+            f"The {what} is no longer a number at step {step} ({kept}); lower the learning rate, "
+            f"which is {run.spec.optimizer.learning_rate:g}, and start again."
+        )
+
+
+def _is_over(spec: TrainSpec, folder: RunFolder) -> bool:
+    newest = folder.newest_checkpoint()
+    if newest is None or newest.step < spec.steps:
+        return False
+    return all(folder.sample(spec.steps, number).exists() for number in range(len(spec.validation.prompts)))
+
+
+def _finished(folder: RunFolder) -> Finished:
+    newest = folder.newest_checkpoint()
+    assert newest is not None, "the last step is always saved"
+    return Finished(text=f"{newest.step} steps are done; final loss {final_loss(newest):.2g}.")

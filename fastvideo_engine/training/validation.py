@@ -1,0 +1,67 @@
+"""Sample the validation prompts from the model as it is trained, always from the same noise."""
+
+from pathlib import Path
+
+from fastvideo_engine.components import part_config
+from fastvideo_engine.data.loader import ParquetClips
+from fastvideo_engine.distributed import Ranks
+from fastvideo_engine.events import ArtifactMade, Phase, SilentWriter
+from fastvideo_engine.families import Family
+from fastvideo_engine.reporting import Reporter
+from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped
+from fastvideo_engine.specs.train import Validation
+
+_FPS_OF_WAN = 16.0  # where the Parquet does not say: FastVideo's names the source's rate, not that of the latents
+
+
+def look_like_the_clips(clips: ParquetClips, validation: Validation, model: Path, family: Family) -> Look:
+    """Sample videos of the size, length and rate that is trained."""
+    _, latent_frames, latent_height, latent_width = clips.latent_shape
+    pixels = part_config(model, "vae").get("scale_factor_spatial", 8)
+    return Look(
+        seed=validation.seed,
+        sampling_steps=validation.sampling_steps,
+        guidance_scale=validation.guidance_scale,
+        height=latent_height * pixels,
+        width=latent_width * pixels,
+        frames=(latent_frames - 1) * family.frame_stride + 1,
+        fps=_FPS_OF_WAN if clips.provenance is None else clips.provenance.train_fps,
+    )
+
+
+def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, events: Reporter | SilentWriter) -> bool:
+    """Sample each prompt that has no video of this step yet, each process its share.
+
+    Returns whether the stop wish cut it short; all processes return the same.
+    """
+    paths = [folder.sample(step, number) for number in range(len(sampler.prompts.prompts))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    ranks.barrier()  # before any process makes one of them
+    if missing:
+        events.write(Phase(title=f"Sampling the validation prompts at step {step}"))
+    for start in range(0, len(missing), ranks.world_size):
+        together = missing[start : start + ranks.world_size]
+        if ranks.rank < len(together):
+            _sample(sampler, together[ranks.rank], paths[together[ranks.rank]], folder)
+        ranks.barrier()
+        for number in together:
+            _report(sampler, number, paths[number], folder, step, events)
+        if ranks.agree(folder.stop_was_asked()):
+            return True
+    return False
+
+
+def _sample(sampler: Sampler, number: int, path: Path, folder: RunFolder) -> None:
+    try:
+        sampler.write(number, path, folder.stop_was_asked)
+    except SamplingStopped:
+        return  # the processes agree on it together, once all are here
+
+
+def _report(
+    sampler: Sampler, number: int, path: Path, folder: RunFolder, step: int, events: Reporter | SilentWriter
+) -> None:
+    if path.exists():
+        facts = sampler.facts(number)
+        events.write(ArtifactMade(kind="sample", path=folder.relative(path), step=step, facts=facts))
