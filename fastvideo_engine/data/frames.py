@@ -26,9 +26,10 @@ def read_frames(path: Path, indices: Sequence[int]) -> Tensor:
     for _ in islice(decoded_frames(path), max(indices) + 1):
         pass
     try:
-        return VideoDecoder(path).get_frames_at(list(indices)).data
+        frames: Tensor = VideoDecoder(path).get_frames_at(list(indices)).data
     except (RuntimeError, IndexError, ValueError) as error:
         raise ClipError(f"The file cannot be decoded ({str(error).splitlines()[0]}).") from None
+    return frames
 
 
 def cropped_and_resized(frames: Tensor, height: int, width: int) -> Tensor:
@@ -37,9 +38,9 @@ def cropped_and_resized(frames: Tensor, height: int, width: int) -> Tensor:
     old_height, old_width = frames.shape[-2:]
     ratio = height / width
     if old_height / old_width > ratio:
-        cut_height, cut_width = int(old_width * ratio), old_width
+        cut_height, cut_width = max(1, int(old_width * ratio)), old_width
     else:
-        cut_height, cut_width = old_height, int(old_height / ratio)
+        cut_height, cut_width = old_height, max(1, int(old_height / ratio))
     top, left = round((old_height - cut_height) / 2), round((old_width - cut_width) / 2)
     cut = frames[..., top : top + cut_height, left : left + cut_width]
     return functional.interpolate(cut, size=(height, width), mode="bilinear", align_corners=True, antialias=True)

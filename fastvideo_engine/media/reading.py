@@ -1,6 +1,7 @@
 """Decode chosen frames of a video with PyAV, whose wheels carry their own FFmpeg."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ def read_rgb_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
     """
     wanted = set(indices)
     found: dict[int, np.ndarray] = {}
-    for number, frame in enumerate(decoded_frames(path)):
+    for number, frame in enumerate(islice(decoded_frames(path), max(wanted) + 1)):
         if number in wanted:
             found[number] = rgb(frame)
-        if number >= max(wanted):
-            break
     missing = sorted(wanted - found.keys())
     if missing:
         raise ClipError(f"The file is damaged: frame {missing[0]} cannot be decoded.")
+    if len({picture.shape for picture in found.values()}) > 1:
+        raise ClipError("Its pictures change their size on the way.")
     return np.stack([found[index] for index in indices])
 
 
