@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastvideo_engine.captions import name_and_caption
 from fastvideo_engine.errors import ClipError, DataError
-from fastvideo_engine.media import probe, write_poster
+from fastvideo_engine.media import plays_in_browsers, probe, write_poster
 from worker import settings
 from worker.store import datasets
 from worker.store.database import now
@@ -132,4 +132,5 @@ def _probed(dataset_id: int, file: Path, caption: str) -> Clip:
         return clip
     clip.width, clip.height, clip.fps = facts.width, facts.height, facts.fps
     clip.frames, clip.duration_seconds, clip.codec = facts.frames, facts.duration_seconds, facts.codec
+    clip.plays_in_browsers = plays_in_browsers(facts)
     return clip

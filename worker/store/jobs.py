@@ -139,8 +139,10 @@ def _fold_one(session: Session, job: Job, event: Event) -> None:
             )
         case ClipRejected():
             _keep(session, RejectedClip, job_id=job.id, clip=event.clip)(reason=event.reason)
-        case ClipImported():
-            pass  # the clip itself is taken into the dataset by watch, which may probe and copy files
+        case ClipImported() if job.dataset_id is None:  # a preview; else watch took the clip into the dataset
+            _keep(session, Artifact, job_id=job.id, path=event.path)(
+                kind="clip", facts={"name": event.name, "caption": event.caption}, created_at=event.at.timestamp()
+            )
 
 
 def _keep(session: Session, table: type[Any], **key: Any) -> Callable[..., None]:

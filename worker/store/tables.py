@@ -48,6 +48,7 @@ class Clip(SQLModel, table=True):
     frames: int = 0
     duration_seconds: float = 0
     codec: str = ""
+    plays_in_browsers: bool = True
     problem: str | None = None
     """Why the file cannot be used at all, in a sentence."""
     created_at: float

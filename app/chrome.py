@@ -1,0 +1,87 @@
+"""What every page has around its content: the bar on top, what the studio lacks at the moment, and a heading."""
+
+import time
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.components.navbar import Navbar
+
+from worker import queue
+from worker.store import workers
+
+START_A_WORKER = "python -m celery --app worker.queue worker"
+_LINKS = (("Home", "/"), ("Datasets", "/datasets"), ("Train", "/train"), ("Runs", "/runs"))
+_SECONDS_BETWEEN_LOOKS = 10
+_LOGO = (
+    '<svg width="18" height="18" viewBox="0 0 18 18" aria-hidden="true" fill="currentColor">'
+    '<rect x="1" y="3" width="16" height="12" rx="3" opacity=".18"/><path d="M7 6.2v5.6L12 9z"/></svg>'
+)
+
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""For events that are the page's own wiring: no veil over what they change, no place in the API."""
+
+POLLED: dict[str, Any] = {**QUIET, "queue": False}
+"""For events of a timer: without the queue each costs one request and a quarter of the time."""
+
+
+def draw(active: str) -> None:
+    """Draw the bar with one link marked, and the notices below it, which look after themselves."""
+    Navbar(visible=False)
+    gr.HTML(_bar(active), elem_classes="fvs-bar-holder")
+    notices = gr.HTML(notices_html, elem_classes="fvs-notices")
+    gr.Timer(_SECONDS_BETWEEN_LOOKS).tick(notices_html, outputs=notices, **POLLED)
+
+
+def heading(title: str, subtitle: str = "") -> str:
+    """Write a page's heading."""
+    below = f"<p>{escape(subtitle)}</p>" if subtitle else ""
+    return f'<header class="fvs-page-header"><div><h1>{escape(title)}</h1>{below}</div></header>'
+
+
+def notice(level: str, text: str) -> str:
+    """Write a bar that says something; the text is plain, `code` between backticks aside."""
+    parts = [escape(part) for part in text.split("`")]
+    marked = "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
+    role = "alert" if level == "error" else "status"
+    return f'<div class="fvs-notice" data-level="{level}" role="{role}"><p>{marked}</p></div>'
+
+
+def notices_html() -> str:
+    """Say what keeps jobs from running just now; empty when nothing does."""
+    if not _redis.answers():
+        return notice(
+            "error",
+            "Redis does not answer, so no job can start. Nothing is lost: what you ask for waits. "
+            "Start it with `python -m worker.redis_server`, or everything with `make studio`.",
+        )
+    if not workers.alive():
+        return notice(
+            "warning",
+            f"No worker is running, so jobs wait. Start one with `{START_A_WORKER}`, or everything with `make studio`.",
+        )
+    return ""
+
+
+class _Redis:
+    """Whether Redis answers, asked at most every few seconds whatever the number of open pages."""
+
+    def __init__(self) -> None:
+        self._asked_at, self._answered = 0.0, True
+
+    def answers(self) -> bool:
+        if time.monotonic() - self._asked_at > _SECONDS_BETWEEN_LOOKS / 3:
+            self._answered, self._asked_at = queue.redis_answers(), time.monotonic()
+        return self._answered
+
+
+_redis = _Redis()
+
+
+def _bar(active: str) -> str:
+    links = "".join(
+        f'<a href="{path}"{" aria-current=page" if title == active else ""}>{title}</a>' for title, path in _LINKS
+    )
+    brand = f'<a class="fvs-brand" href="/">{_LOGO}<span>FastVideo Studio</span></a>'
+    return f'<nav class="fvs-bar" aria-label="Studio">{brand}{links}</nav>'

@@ -1,0 +1,124 @@
+"""Datasets: all of them, and the two ways to make one."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import chrome, clip_cards, forms, navigation, words
+from app.errors import readable
+from app.widgets.clip_grid import ClipGrid
+from fastvideo_engine.specs import ImportSpec, spec_from
+from fastvideo_engine.specs.base import anchored_folder
+from worker import queue
+from worker.store import artifacts, datasets, intake, jobs
+
+TITLE, PATH = "Datasets", "/datasets"
+_PREVIEWED_ROWS = 4
+
+
+def build(page: gr.Blocks) -> None:
+    chrome.draw("Datasets")
+    gr.HTML(chrome.heading("Datasets", "Clips and captions that a model can learn from."))
+    address = gr.Textbox(visible="hidden")
+    with gr.Tabs():
+        with gr.Tab("Upload clips"):
+            _build_upload(address)
+        with gr.Tab("Hugging Face dataset"):
+            _build_import(address)
+    cards = gr.HTML()
+    page.load(show_cards, outputs=cards, **chrome.QUIET)
+    address.change(None, inputs=address, js=navigation.GO_TO)
+
+
+def _build_upload(address: gr.Textbox) -> None:
+    files = gr.File(
+        label="Drop mp4 files here, with videos2caption.json or .txt captions if you have them",
+        file_count="multiple",
+        height=160,
+        elem_id="new-dataset-files",
+    )
+    files.upload(create_from_files, inputs=files, outputs=[address, files], api_name="create_dataset")
+
+
+def _build_import(address: gr.Textbox) -> None:
+    form = forms.draw(ImportSpec, fixed={"processes": 1})
+    with gr.Row():
+        preview = gr.Button("Preview rows", elem_classes="fvs-quiet")
+        bring_in = gr.Button("Import", variant="primary")
+    preview_job = gr.Number(visible=False, precision=0)
+    told = gr.HTML()
+    grid = ClipGrid(clip_cards.of_preview([]), on_caption=_read_only, on_remove=_read_only, visible=False)
+    timer = gr.Timer(1, active=False)
+    checked = {"validator": form.validator(no_more_rules), **chrome.QUIET}
+    preview.click(form.handler(start_preview), form.components, [preview_job, told, timer], **checked)
+    bring_in.click(form.handler(start_import), form.components, address, **checked)
+    timer.tick(show_preview, preview_job, [grid, told, timer], **chrome.POLLED)
+
+
+@readable
+def create_from_files(files: list[str]) -> tuple[str, None]:
+    """Make a dataset from uploaded files, named after the first; return the address of its page."""
+    videos = [Path(file) for file in files if Path(file).suffix.lower() not in (".json", ".txt")]
+    dataset = datasets.create(videos[0].stem if len(videos) == 1 else f"Dataset of {words.count(len(videos), 'clip')}")
+    assert dataset.id is not None
+    for sentence in intake.take_in(dataset.id, [(Path(file), Path(file).name) for file in files]).notices:
+        gr.Warning(sentence)
+    return navigation.dataset(dataset.id), None
+
+
+def start_preview(settings: forms.Settings) -> tuple[int | None, str, gr.Timer]:
+    spec = spec_from({**_anchored(settings), "limit": _PREVIEWED_ROWS})
+    job = queue.enqueue(spec, f"Preview of {settings['dataset']}")
+    return job.id, chrome.notice("info", "Reading the first rows …"), gr.Timer(active=True)
+
+
+def start_import(settings: forms.Settings) -> str:
+    dataset = datasets.create(Path(settings["dataset"]).name)
+    queue.enqueue(spec_from(_anchored(settings)), f"Import of {settings['dataset']}", dataset_id=dataset.id)
+    return navigation.dataset(dataset.id)
+
+
+def show_preview(job_id: int) -> tuple[Any, str, gr.Timer]:
+    job = jobs.get(job_id)
+    assert job is not None
+    rows = artifacts.of_job(job_id, "clip")
+    told = {
+        "queued": chrome.notice("info", "Waiting for a worker …"),
+        "failed": chrome.notice("error", job.message),
+    }.get(job.status.value, "")
+    if job.status == "running":
+        told = chrome.notice("info", f"{job.phase or 'Reading the first rows'} …")
+    return gr.update(value=clip_cards.of_preview(rows), visible=bool(rows)), told, gr.Timer(active=not job.is_over)
+
+
+def show_cards() -> str:
+    cards = datasets.cards()
+    if not cards:
+        told = "<h2>No datasets yet</h2><p>Drop a handful of clips above to make the first.</p>"
+        return f'<div class="fvs-empty">{told}</div>'
+    return f'<div class="fvs-cards">{"".join(_card(card) for card in cards)}</div>'
+
+
+def _card(card: datasets.DatasetCard) -> str:
+    picture = f'<img src="/media/poster/{card.cover}" alt="" loading="lazy">' if card.cover else ""
+    captions = "all captioned" if card.captioned == card.usable else f"{card.usable - card.captioned} without a caption"
+    facts = f"{words.count(card.clips, 'clip')} · {words.lasting(card.seconds)} · {captions}"
+    address = navigation.dataset(card.dataset.id)
+    return (
+        f'<a class="fvs-card fvs-dataset" href="{address}"><div class="fvs-cover">{picture}</div>'
+        f"<b>{escape(card.dataset.name)}</b><span>{facts}</span></a>"
+    )
+
+
+def _anchored(settings: forms.Settings) -> forms.Settings:
+    return {**settings, "dataset": anchored_folder(settings["dataset"].strip(), Path.cwd())}
+
+
+def no_more_rules(_settings: forms.Settings) -> dict[str, str]:
+    return {}
+
+
+def _read_only(*_: Any) -> dict[str, Any]:
+    return {"ok": False, "error": "Import the dataset first; captions are edited there."}

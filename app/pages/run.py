@@ -1,0 +1,222 @@
+"""One job: how far it is, what it made, and the means to stop it and go on."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app import base_models, chrome, curves, job_cards, media, navigation, words
+from app.errors import readable
+from app.widgets.curve import LossCurve
+from app.widgets.log_tail import LogTail
+from app.widgets.rejected import RejectedClips
+from app.widgets.run_live import RunLive
+from app.widgets.sync_player import SampleMatrix
+from fastvideo_engine.specs import GenerateSpec, TrainSpec
+from worker import queue, settings
+from worker.store import artifacts, jobs
+from worker.store.tables import Artifact, Job, JobStatus
+
+TITLE, PATH = "Run", "/run"
+_SECONDS_BETWEEN_LOOKS = 2
+_LOG_LINES = 300
+_LOG_BYTES = 60_000
+
+
+def build(page: gr.Blocks) -> None:
+    chrome.draw("Runs")
+    heading = gr.HTML()
+    job_id = gr.Number(visible=False, precision=0)
+    live = RunLive()
+    with gr.Row(elem_classes="fvs-actions"):
+        stop = gr.Button("Stop", visible=False)
+        resume = gr.Button("Resume", variant="primary", visible=False)
+    results = gr.HTML()
+    with gr.Column(visible=False) as judged:
+        matrix, curve = SampleMatrix(), LossCurve()
+    rejected = RejectedClips(visible=False)
+    with gr.Accordion("Log", open=False):
+        log = LogTail()
+    with gr.Accordion("Settings and shell command", open=False):
+        settings_card = gr.HTML()
+    timer = gr.Timer(_SECONDS_BETWEEN_LOOKS, active=False)
+
+    moving = [live, stop, resume, results, matrix, curve, rejected, log, timer]
+    page.load(open_page, outputs=[job_id, heading, settings_card, judged], **chrome.QUIET).then(
+        show, job_id, moving, **chrome.QUIET
+    )
+    timer.tick(show, job_id, moving, **chrome.POLLED)
+    stop.click(stop_job, job_id, moving, **chrome.QUIET)
+    resume.click(resume_job, job_id, moving, **chrome.QUIET)
+
+
+def open_page(request: gr.Request) -> tuple[int | None, str, str, Any]:
+    job = jobs.get(navigation.id_from(request) or 0)
+    if job is None:
+        return None, chrome.heading("There is no such run", "Look for it in Runs."), "", gr.update(visible=False)
+    heading = chrome.heading(
+        f"#{job.id} {job.title}", f"{job_cards.KINDS[job.kind]} · asked for {words.ago(job.created_at)}"
+    )
+    return job.id, heading, _settings_card(job), gr.update(visible=job.kind in ("train", "generate"))
+
+
+@readable
+def show(job_id: int | None) -> tuple[Any, ...]:
+    """Show all that moves; the timer runs only while the job does."""
+    job = jobs.get(job_id) if job_id else None
+    if job is None or job.id is None:
+        return (*(gr.skip() for _ in range(8)), gr.Timer(active=False))
+    left_out = artifacts.rejected_by(job.id)
+    return (
+        _live(job),
+        gr.Button(
+            "Stopping …" if job.stop_requested else "Stop", visible=not job.is_over, interactive=not job.stop_requested
+        ),
+        gr.Button(visible=job.status in (JobStatus.STOPPED, JobStatus.FAILED)),
+        _results(job),
+        _matrix(job) if job.kind in ("train", "generate") else gr.skip(),
+        _curve(job) if job.kind == "train" else gr.skip(),
+        gr.update(
+            value={"clips": [{"name": clip.clip, "reason": clip.reason} for clip in left_out]}, visible=bool(left_out)
+        ),
+        _log(job),
+        gr.Timer(active=not job.is_over),
+    )
+
+
+@readable
+def stop_job(job_id: int) -> tuple[Any, ...]:
+    jobs.request_stop(job_id)
+    return show(job_id)
+
+
+@readable
+def resume_job(job_id: int) -> tuple[Any, ...]:
+    queue.resume(job_id)
+    return show(job_id)
+
+
+def _live(job: Job) -> dict[str, Any]:
+    pace = job.metrics.get("seconds_per_step")
+    running = job.status == JobStatus.RUNNING
+    return {
+        "state": job_cards.state(job),
+        "headline": job_cards.headline(job),
+        "detail": job.message or (job.phase if running else ""),
+        "done": job.done,
+        "total": job.total,
+        "unit": job_cards.UNITS[job.kind],
+        "seconds_left": job.seconds_left if running else None,
+        "pace": f"{pace:.2f} s a step" if pace else "",
+        "metrics": {name: value for name, value in job.metrics.items() if name != "seconds_per_step"},
+        "notices": [],
+    }
+
+
+def _matrix(job: Job) -> dict[str, Any]:
+    spec = jobs.spec_of(job)
+    assert isinstance(spec, TrainSpec | GenerateSpec)
+    samples = artifacts.of_job(job.id or 0, "sample")
+    prompts = spec.validation.prompts if isinstance(spec, TrainSpec) else spec.prompts
+    return {
+        "prompts": prompts,
+        "steps": sorted({sample.step for sample in samples if sample.step is not None}),
+        "cells": {f"{sample.facts['prompt_number']}:{sample.step}": _cell(sample) for sample in samples},
+        "fps": samples[0].facts["fps"] if samples else 16,
+        "expected_steps": _expected_steps(spec) if isinstance(spec, TrainSpec) and not job.is_over else [],
+        "empty": "The first videos, of the base model, come before step 1." if prompts else "No prompts were given.",
+    }
+
+
+def _cell(sample: Artifact) -> dict[str, Any]:
+    facts = sample.facts
+    title = f"{facts['prompt']} · step {sample.step} · seed {facts['seed']}"
+    return {"url": f"{media.artifact_url(sample)}?v={sample.created_at:.0f}", "poster": None, "title": title}
+
+
+def _expected_steps(spec: TrainSpec) -> list[int]:
+    return [step for step in range(spec.steps + 1) if spec.validation.is_due(step, spec.steps)]
+
+
+def _curve(job: Job) -> dict[str, Any]:
+    saved = artifacts.of_job(job.id or 0, "adapter")
+    return {
+        "points": curves.loss_points(job),
+        "smoothed": True,
+        "markers": [{"step": adapter.step, "label": f"checkpoint {adapter.step}"} for adapter in saved],
+        "unit": "step",
+        "empty": "The loss appears with the first step.",
+    }
+
+
+def _log(job: Job) -> dict[str, Any]:
+    try:
+        with job.folder.log.open("rb") as file:
+            file.seek(max(0, job.folder.log.stat().st_size - _LOG_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    return {"lines": lines[-_LOG_LINES:], "from_line": 0, "empty": "The log begins when a worker takes the job."}
+
+
+def _results(job: Job) -> str:
+    adapter = next(reversed(artifacts.of_job(job.id or 0, "adapter")), None)
+    if adapter is not None:
+        return _adapter_card(job, adapter)
+    parquet = next(iter(artifacts.of_job(job.id or 0, "parquet")), None)
+    if parquet is not None:
+        return _parquet_card(job, parquet)
+    if job.kind == "import" and job.dataset_id:
+        return f'<p class="fvs-actions">{_button("Open the dataset", navigation.dataset(job.dataset_id))}</p>'
+    return ""
+
+
+def _adapter_card(job: Job, adapter: Artifact) -> str:
+    file = f"lora-run-{job.id}-step-{adapter.step}.safetensors"
+    code = (
+        "from diffusers import WanPipeline\n"
+        f'pipeline = WanPipeline.from_pretrained("{_model_for_python(job)}")\n'
+        f'pipeline.load_lora_weights("{file}")'
+    )
+    download = _button("Download adapter", f"{media.artifact_url(adapter)}?name={file}", save_as=file)
+    return (
+        f'<section class="fvs-card"><h2>The adapter of step {adapter.step}</h2><p class="fvs-actions">{download}</p>'
+        f"<p>Use it in Python, beside the downloaded file:</p>{code_block(code)}</section>"
+    )
+
+
+def _parquet_card(job: Job, parquet: Artifact) -> str:
+    facts = parquet.facts
+    rows = {
+        "Clips": f"{facts['clips']:,}",
+        "Left out": f"{facts['rejected']:,}",
+        "Shape": f"{facts['height']}×{facts['width']}, {facts['frames']} frames at {facts['fps']:g} fps",
+        "Base model": base_models.title_of(facts["model"]),
+        "Folder": str(parquet.file),
+    }
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    train = _button("Train on this", navigation.train(job.id))
+    return (
+        f'<section class="fvs-card"><h2>Training data</h2><dl class="fvs-facts">{listed}</dl>'
+        f'<p class="fvs-actions">{train}</p></section>'
+    )
+
+
+def _button(title: str, address: str, save_as: str = "") -> str:
+    download = f' download="{escape(save_as)}"' if save_as else ""
+    return f'<a class="fvs-button" data-variant="primary" href="{escape(address)}"{download}>{title}</a>'
+
+
+def _settings_card(job: Job) -> str:
+    spec = jobs.spec_of(job)
+    command = f"python -m fastvideo_engine {job.kind} {job.folder.spec} --output my-run"
+    return f"<p>The same in a shell:</p>{code_block(command)}<p>spec.yaml:</p>{code_block(spec.to_yaml())}"
+
+
+def code_block(code: str) -> str:
+    return f'<div class="fvs-code"><pre><code>{escape(code)}</code></pre></div>'
+
+
+def _model_for_python(job: Job) -> str:
+    model = job.spec["model"]
+    return str(settings.small_model()) if model == base_models.SMALL_MODEL else model
