@@ -78,11 +78,10 @@ def _vae() -> AutoencoderKLWan:
 
 def _give_spread(layer: nn.Conv3d, output: Tensor, mean: Tensor, std: Tensor) -> None:
     """Scale a last layer so that the channels BCTHW it gave as output get this mean and deviation."""
-    channels = len(mean)
     factor = std / output.std((0, 2, 3, 4))
-    layer.bias[:channels] += mean / factor - output.mean((0, 2, 3, 4))
-    layer.weight[:channels] *= factor.view(-1, 1, 1, 1, 1)
-    layer.bias[:channels] *= factor
+    weight, bias = (parameter[: len(mean)] for parameter in layer.parameters())
+    weight *= factor.view(-1, 1, 1, 1, 1)
+    bias.copy_((bias - output.mean((0, 2, 3, 4))) * factor + mean)
 
 
 def _film() -> Tensor:
