@@ -35,8 +35,9 @@ _GRAPHITE = gr.themes.Color(
     c900="#191b1f",
     c950="#111215",
 )
-_SANS = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600)), "ui-sans-serif", "system-ui", "sans-serif")
-_MONO = (gr.themes.LocalFont("IBM Plex Mono", weights=(400, 600)), "ui-monospace", "Menlo", "monospace")
+# Gradio ships the semibold cuts with a few letters only; 600 then falls to the bold ones.
+_SANS = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif")
+_MONO = (gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "Menlo", "monospace")
 
 THEME = gr.themes.Base(
     primary_hue=_IRIS,
