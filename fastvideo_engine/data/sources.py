@@ -8,11 +8,9 @@ from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fastvideo_engine.captions import name_and_caption
 from fastvideo_engine.errors import DataError
 from fastvideo_engine.specs import Manifest, MergedFolder
-
-_PATH_KEYS = ("path", "name")
-_CAPTION_KEYS = ("cap", "caption", "text", "prompt")
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,6 @@ def read_source(source: MergedFolder | Manifest) -> list[Clip]:
     return _with_unique_ids(clips)
 
 
-def first_caption(written: Any) -> str:
-    """Take a caption as it is, or the first of several that says something."""
-    choices = written if isinstance(written, list) else [written]
-    return next((choice for choice in choices if isinstance(choice, str) and choice.strip()), "")
-
-
 def _merged_clips(folder: Path) -> Iterator[Clip]:
     listing = folder / "videos2caption.json"
     if not folder.is_dir():
@@ -53,8 +45,7 @@ def _merged_clips(folder: Path) -> Iterator[Clip]:
 
 
 def _merged_clip(folder: Path, entry: dict[str, Any], number: int) -> Clip:
-    listed = _first_text(entry, _PATH_KEYS)
-    caption = next((found for key in _CAPTION_KEYS if (found := first_caption(entry.get(key)))), "")
+    listed, caption = name_and_caption(entry)
     if not listed:
         return _nameless(folder, number, caption)
     path = folder / "videos" / listed
@@ -65,17 +56,18 @@ def _merged_clip(folder: Path, entry: dict[str, Any], number: int) -> Clip:
 
 
 def _manifest_clips(manifest: Path) -> Iterator[Clip]:
-    for number, line in enumerate(_text_of(manifest).splitlines(), start=1):
+    # Not splitlines(): a caption may hold characters that it, but not JSON, takes for the end of a line.
+    for number, line in enumerate(_text_of(manifest).split("\n"), start=1):
         if line.strip():
             entry = _json_in(manifest, line, f"Line {number} of ")
             yield _manifest_clip(manifest, entry if isinstance(entry, dict) else {}, number)
 
 
 def _manifest_clip(manifest: Path, entry: dict[str, Any], number: int) -> Clip:
-    listed, caption = _first_text(entry, ("path",)), first_caption(entry.get("caption"))
+    listed, caption = name_and_caption(entry)
     if not listed:
         return _nameless(manifest, number, caption)
-    name = _first_text(entry, ("name",)) or Path(listed).name
+    name = str(entry.get("name") or Path(listed).name)
     if not Path(name).suffix:
         name += Path(listed).suffix
     return Clip(id=name, name=name, path=manifest.parent / listed, caption=caption)
@@ -100,11 +92,7 @@ def _with_unique_ids(clips: list[Clip]) -> list[Clip]:
 
 def _numbered(name: str, number: int) -> str:
     path = PurePosixPath(name)
-    return str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
-
-
-def _first_text(entry: dict[str, Any], keys: tuple[str, ...]) -> str:
-    return next((entry[key] for key in keys if isinstance(entry.get(key), str) and entry[key].strip()), "")
+    return str(path.with_name(f"{path.stem} ({number}){path.suffix}")) if path.name else f"{name} ({number})"
 
 
 def _text_of(listing: Path) -> str:
@@ -122,7 +110,9 @@ def _text_of(listing: Path) -> str:
 
 def _json_in(listing: Path, text: str, where: str = "") -> Any:
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         place = f"{error.msg}, line {error.lineno}" if not where else error.msg
         raise DataError(f"{where}{listing} is not readable as JSON ({place}); correct it there.") from None
+    # JSON can spell half a character ("\\ud83d" alone), which no file can hold; it becomes a question mark.
+    return json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))

@@ -44,6 +44,8 @@ def _refuse_what_is_no_video(path: Path) -> None:
         raise ClipError("The file is missing.") from None
     except OSError as error:
         raise ClipError(f"The file cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise ClipError("Its path holds a character that no file's name can have.") from None
     if not start:
         raise ClipError("The file is empty.")
     if start == _LFS_POINTER:

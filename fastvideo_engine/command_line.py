@@ -1,0 +1,149 @@
+"""Turn what was typed into a spec and the run folder where it is to be done."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fastvideo_engine.errors import SpecError
+from fastvideo_engine.run_folder import RunFolder, write_whole
+from fastvideo_engine.specs import GenerateSpec, ImportSpec, JobSpec, PreprocessSpec, TrainSpec, read_spec, spec_from
+from fastvideo_engine.specs.base import read_settings, with_setting
+
+SPECS: dict[str, type[JobSpec]] = {
+    "import": ImportSpec,
+    "preprocess": PreprocessSpec,
+    "train": TrainSpec,
+    "generate": GenerateSpec,
+}
+SMALL_MODEL = "small-model"
+# What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
+_MAY_DIFFER = {"train": {"steps"}, "preprocess": {"processes"}}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed: a run folder that holds its spec, or (with a kind) the parts that make one."""
+
+    folder: RunFolder
+    kind: str | None
+    spec_file: Path | None
+    settings: Sequence[str]
+    die_with_parent: bool
+
+
+def understand(arguments: Sequence[str]) -> Asked:
+    """Parse the arguments; on `--help` or a mistake argparse prints and leaves."""
+    if arguments and arguments[0] in (*SPECS, SMALL_MODEL):
+        typed = _command_parser().parse_args(arguments)
+        kind = typed.command
+        output = typed.folder if kind == SMALL_MODEL else typed.output
+        return Asked(RunFolder(output), kind, getattr(typed, "spec", None), getattr(typed, "set", []), False)
+    typed = _folder_parser().parse_args(arguments)
+    return Asked(RunFolder(typed.run_folder), None, None, [], typed.die_with_parent)
+
+
+def spec_asked_for(asked: Asked) -> JobSpec:
+    """Make the spec, its relative folders read from where it was written; raise `SpecError` when it does not hold."""
+    if asked.kind is None:
+        return read_spec(asked.folder.spec).anchored(asked.folder.path.resolve())
+    settings = read_settings(asked.spec_file) if asked.spec_file else {}
+    if settings.get("kind", asked.kind) != asked.kind:
+        raise SpecError(f"{asked.spec_file} is a spec to {settings['kind']}; begin with that instead of {asked.kind}.")
+    for assignment in asked.settings:
+        settings = with_setting(settings, assignment)
+    base = asked.spec_file.parent if asked.spec_file else Path()
+    return spec_from({**settings, "kind": asked.kind}).anchored(base.resolve())
+
+
+def keep_spec(spec: JobSpec, folder: RunFolder) -> None:
+    """Write the spec into its folder; raise `SpecError` when the folder holds work on another one."""
+    results = (folder.ledger, folder.parquet, folder.clips, folder.checkpoints, folder.samples)
+    if folder.spec.exists() and any(path.exists() for path in results):
+        begun = read_spec(folder.spec).anchored(folder.path.resolve())
+        differing = _differences(begun.model_dump(mode="json"), spec.model_dump(mode="json"))
+        if differing.keys() - _MAY_DIFFER.get(spec.kind, set()):
+            raise SpecError(
+                f"{folder.path} holds a job that was begun with another spec ({'; '.join(differing.values())}); "
+                "choose another --output for the new one, or ask for the same to continue."
+            )
+    write_whole(folder.spec, spec.to_yaml())
+
+
+def _differences(begun: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    if begun.get("kind") != asked.get("kind"):
+        return {"kind": f"it is to {begun.get('kind')}"}
+    found: dict[str, str] = {}
+    for field in {**begun, **asked}:
+        was, now = begun.get(field), asked.get(field)
+        if isinstance(was, dict) and isinstance(now, dict):
+            found |= _differences(was, now, f"{prefix}{field}.")
+        elif was != now:
+            found[prefix + field] = f"{prefix}{field} was {was}, now {now}"
+    return found
+
+
+def _folder_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastvideo_engine",
+        description="Do what the spec.yaml in a run folder says.",
+        epilog=f"Or begin with {', '.join(SPECS)} or {SMALL_MODEL}, each of which has its own --help.",
+    )
+    parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="holds spec.yaml; results go there")
+    parser.add_argument("--die-with-parent", action="store_true", help="end when the process that started this ends")
+    return parser
+
+
+def _command_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fastvideo_engine")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for kind, spec in SPECS.items():
+        command = commands.add_parser(
+            kind,
+            description=spec.__doc__,
+            epilog="Fields of the spec:\n" + "\n".join(_described(spec)),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("spec", metavar="SPEC.yaml", nargs="?", type=Path, help="the fields below, as YAML")
+        command.add_argument(
+            "--set", metavar="FIELD=VALUE", action="append", default=[], help="set one field; repeatable"
+        )
+        command.add_argument(
+            "--output", metavar="DIR", type=Path, required=True, help="the run folder; results go there"
+        )
+    small = commands.add_parser(SMALL_MODEL, description="Write a small model with random weights, to try things out.")
+    small.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    return parser
+
+
+def _described(part: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in part.model_fields.items():
+        inner = _parts_in(field.annotation)
+        if len(inner) > 1:  # a union: first what tells its members apart
+            which, choices = str(field.discriminator), [each.model_fields[str(field.discriminator)] for each in inner]
+            yield _line(f"{prefix}{name}.{which}", f"One of: {', '.join(str(choice.default) for choice in choices)}.")
+        for each in inner:
+            yield from _described(each, f"{prefix}{name}.")
+        # A field with one possible value is nothing to choose.
+        if not inner and get_origin(field.annotation) is not Literal:
+            yield _line(prefix + name, f"{field.description} {_default(field)}")
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<28} {text}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "Required."
+    return f"Default: {field.default}." if field.default not in (None, "", []) else "Default: empty."
+
+
+def _parts_in(annotation: Any) -> list[type[BaseModel]]:
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
