@@ -10,7 +10,7 @@ from gradio.components.navbar import Navbar
 from worker import queue
 from worker.store import workers
 
-START_A_WORKER = "python -m celery --app worker.queue worker"
+START_A_WORKER = "python -m worker"
 _LINKS = (("Home", "/"), ("Datasets", "/datasets"), ("Train", "/train"), ("Runs", "/runs"))
 _SECONDS_BETWEEN_LOOKS = 10
 _LOGO = (

@@ -59,8 +59,6 @@ class Form:
 
         def verdicts(*values: Any) -> list[Any]:
             problems = self.problems({**self.settings(values), **decided}, check)
-            for name, sentence in problems.items():
-                gr.Warning(sentence, title=self._title(name))  # the field may be in a closed accordion
             own = [gr.validate(name not in problems, problems.get(name, "")) for name in self.inputs]
             return own + [gr.validate(True, "")] * (len(values) - len(own))
 
@@ -90,12 +88,6 @@ class Form:
     def _is_list(self, name: str) -> bool:
         return get_origin(_field(self.spec_class, name).annotation) is list
 
-    def _title(self, name: str) -> str:
-        try:
-            return _field(self.spec_class, name).title or name
-        except KeyError:
-            return name
-
 
 def preset_input(offered: Sequence[Preset]) -> gr.Radio:
     """Draw the choice among presets."""
@@ -106,7 +98,6 @@ def draw(
     spec_class: type[BaseModel],
     special: Mapping[str, Callable[[FieldInfo], Component]] | None = None,
     fixed: Mapping[str, Any] | None = None,
-    open_parts: tuple[str, ...] = (),
 ) -> Form:
     """Draw the inputs of a spec inside the current layout: plain fields in rows, each nested part as an accordion."""
     special, fixed = special or {}, {"kind": spec_class.model_fields["kind"].default, **(fixed or {})}
@@ -118,7 +109,7 @@ def draw(
         part = field.annotation
         if name in fixed or not (isinstance(part, type) and issubclass(part, BaseModel)):
             continue
-        with gr.Accordion(field.title or name, open=name in open_parts), gr.Row(elem_classes="fvs-form"):
+        with gr.Accordion(field.title or name, open=True), gr.Row(elem_classes="fvs-form"):
             for inner_name, inner in _plain_fields(part, skip=set()):
                 inputs[f"{name}.{inner_name}"] = _input(inner)
     return Form(spec_class, inputs, fixed)
@@ -151,6 +142,9 @@ def _input(field: FieldInfo) -> Component:
         return gr.Dropdown(list(get_args(kind)), value=default, **common)
     if get_origin(kind) is list:
         return gr.Textbox(value="\n".join(default or []), lines=4, max_lines=12, elem_classes="fvs-wide", **common)
+    if kind in (int, float) and default is None and not field.is_required():
+        # Gradio sends an empty Number as 0; as text, empty stays empty and pydantic reads the rest.
+        return gr.Textbox(value="", placeholder="automatic", **common)
     if kind in (int, float):
         return _number(field, kind, default, common)
     return gr.Textbox(value=default or "", **common)

@@ -63,7 +63,8 @@ def resume(job_id: int, spec: JobSpec | None = None) -> bool:
 def ring(job: Job) -> bool:
     """Tell the workers that a job waits; False when Redis does not answer (they look by themselves later)."""
     try:
-        app.send_task(RUN_JOB, args=[job.id], retry=False)
+        with app.connection_for_write(settings.redis_url()) as connection:
+            app.send_task(RUN_JOB, args=[job.id], connection=connection, retry=False)
     except OperationalError:
         return False
     return True
@@ -72,7 +73,7 @@ def ring(job: Job) -> bool:
 def redis_answers() -> bool:
     """Tell whether Redis can be reached, within two seconds."""
     try:
-        with app.connection_for_write() as connection:
+        with app.connection_for_write(settings.redis_url()) as connection:
             connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS, interval_start=0.1)
             connection.default_channel.client.ping()
     except Exception:

@@ -39,7 +39,8 @@ def find_server() -> Path | None:
 def _arguments() -> list[str]:
     # Nothing is saved: the queue holds doorbells only, and rows that wait are rung for again.
     socket = str(settings.redis_socket())
-    return ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--save", "", "--loglevel", "warning"]
+    log = str(settings.home() / "redis.log")
+    return ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--save", "", "--logfile", log]
 
 
 def _answers() -> bool:

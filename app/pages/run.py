@@ -105,7 +105,7 @@ def _live(job: Job) -> dict[str, Any]:
         "detail": job.message or (job.phase if running else ""),
         "done": job.done,
         "total": job.total,
-        "unit": job_cards.UNITS[job.kind],
+        "unit": job_cards.UNITS[job.kind] + "s",
         "seconds_left": job.seconds_left if running else None,
         "pace": f"{pace:.2f} s a step" if pace else "",
         "metrics": {name: value for name, value in job.metrics.items() if name != "seconds_per_step"},
@@ -191,7 +191,7 @@ def _parquet_card(job: Job, parquet: Artifact) -> str:
         "Clips": f"{facts['clips']:,}",
         "Left out": f"{facts['rejected']:,}",
         "Shape": f"{facts['height']}×{facts['width']}, {facts['frames']} frames at {facts['fps']:g} fps",
-        "Base model": base_models.title_of(facts["model"]),
+        "Base model": base_models.title_of(job.spec["model"]),
         "Folder": str(parquet.file),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())

@@ -26,7 +26,6 @@ def build(page: gr.Blocks) -> None:
     form = forms.draw(
         TrainSpec,
         special={"model": base_models.draw, "parquet": _parquet_input},
-        open_parts=("tuning", "optimizer", "validation"),
     )
     launch = gr.Button("Start training", variant="primary")
     form.follow(preset, offered)
@@ -74,7 +73,7 @@ def of_parquet(parquet: str | None) -> tuple[Any, Any]:
     job = jobs.get(artifact.job_id)
     clips = datasets.clips(job.dataset_id) if job and job.dataset_id else []
     captions = list(dict.fromkeys(clip.caption for clip in clips if clip.caption and not clip.problem))
-    return artifact.facts["model"], "\n".join(captions[:2])
+    return (job.spec["model"] if job else gr.skip()), "\n".join(captions[:2])
 
 
 def can_be_trained(values: forms.Settings) -> dict[str, str]:
@@ -105,9 +104,8 @@ def train(values: forms.Settings) -> str:
 
 def _title(artifact: Artifact) -> str:
     facts, job = artifact.facts, jobs.get(artifact.job_id)
-    shape = f"{facts['height']}×{facts['width']}, {facts['frames']} frames"
-    model = base_models.title_of(facts["model"])
-    return f"#{artifact.job_id} {job.title if job else ''} · {words.count(facts['clips'], 'clip')} · {shape} · {model}"
+    shape = f"{facts['height']}×{facts['width']}×{facts['frames']}"
+    return f"#{artifact.job_id} {job.title if job else ''} · {words.count(facts['clips'], 'clip')} · {shape}"
 
 
 def _seen_from_a_run(artifact: Artifact) -> str:
