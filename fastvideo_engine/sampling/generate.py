@@ -8,7 +8,6 @@ from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import SpecError
 from fastvideo_engine.events import ArtifactMade, Finished, Phase, Progress, Stopped
 from fastvideo_engine.families import family_of_folder
-from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
@@ -19,21 +18,20 @@ from fastvideo_engine.training.lora import load_adapter
 def run(spec: GenerateSpec, folder: RunFolder) -> None:
     """Sample each prompt into the run folder; videos that are already there are kept."""
     events = Reporter(folder)
-    with full_memory_in_words("ask for fewer frames or a smaller size"):
-        sampler = _prepared(spec, events)
-        events.write(Phase(title="Sampling"))
-        for number in range(len(spec.prompts)):
-            path = folder.sample(0, number)
-            if not path.exists():
-                try:
-                    sampler.write(number, path, folder.stop_was_asked)
-                except SamplingStopped:
-                    events.write(Stopped(text=f"Stopped after {number} of {len(spec.prompts)} videos, which are kept."))
-                    return
-                facts = sampler.facts(number) | _weights(spec)
-                events.write(ArtifactMade(kind="sample", path=folder.relative(path), step=0, facts=facts))
-            events.write(Progress(done=number + 1, total=len(spec.prompts)))
-    events.write(Finished(text=f"{len(spec.prompts)} videos are done."))
+    sampler = _prepared(spec, events)
+    events.write(Phase(title="Sampling"))
+    for number in range(len(spec.prompts)):
+        path = folder.sample(0, number)
+        if not path.exists():
+            try:
+                sampler.write(number, path, folder.stop_was_asked)
+            except SamplingStopped:
+                events.write(Stopped(text=f"Stopped after {number} of {len(spec.prompts)} videos, which are kept."))
+                return
+            facts = sampler.facts(number) | _weights(spec)
+            events.write(ArtifactMade(kind="sample", path=folder.relative(path), step=0, facts=facts))
+        events.write(Progress(done=number + 1, total=len(spec.prompts)))
+    events.write(Finished(text="All videos are done."))
 
 
 def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:

@@ -51,7 +51,7 @@ class Sampler:
 
     def write(self, number: int, path: Path, stop_was_asked: Callable[[], bool]) -> None:
         """Sample one prompt into a video file; raise `SamplingStopped` if asked to stop meanwhile."""
-        frames = self._frames(number, stop_was_asked)
+        frames = self.frames(number, stop_was_asked)
         facts = self.facts(number)
         write_mp4(path, frames, self.look.fps, {"title": facts["prompt"], "comment": json.dumps(facts)})
 
@@ -59,8 +59,8 @@ class Sampler:
         """Say all that is needed to sample the same video again."""
         return {"prompt": self.prompts.prompts[number], "prompt_number": number, **asdict(self.look)}
 
-    def _frames(self, number: int, stop_was_asked: Callable[[], bool]) -> np.ndarray:
-        """Sample frames THWC uint8."""
+    def frames(self, number: int, stop_was_asked: Callable[[], bool]) -> np.ndarray:
+        """Sample one prompt as frames THWC uint8; raise `SamplingStopped` if asked to stop meanwhile."""
 
         def leave_when_asked(
             _pipeline: WanPipeline, _step: int, _timestep: Tensor, state: dict[str, Any]

@@ -1,7 +1,5 @@
-"""What to do about GPU memory: say when it is full, and keep less of the forward pass."""
+"""Keep less of the forward pass in memory than it computed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -9,24 +7,12 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from fastvideo_engine.errors import EngineError
-
 _ATTENTION = (
     torch.ops.aten._scaled_dot_product_cudnn_attention.default,
     torch.ops.aten._scaled_dot_product_flash_attention.default,
     torch.ops.aten._scaled_dot_product_efficient_attention.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
 )
-
-
-@contextmanager
-def full_memory_in_words(cure: str) -> Iterator[None]:
-    """Turn a full GPU memory into an `EngineError` with its cure."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**30
-        raise EngineError(f"The GPU's memory ({total:.0f} GiB) is too small for this; {cure}.") from None
 
 
 def keep_only_attention(transformer: WanTransformer3DModel) -> None:

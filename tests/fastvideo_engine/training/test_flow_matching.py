@@ -1,0 +1,66 @@
+"""The objective against diffusers' tables and a float64 formula written a second time."""
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from fastvideo_engine.components import load_transformer
+from fastvideo_engine.training.flow_matching import Batch, add_noise, drawn_noise, flow_matching_loss, sigma_table
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 5.0])
+def test_noise_levels_and_timesteps_are_those_of_diffusers(shift):
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    sigmas = sigma_table(shift)
+    torch.testing.assert_close(sigmas, scheduler.sigmas[:1000], rtol=0, atol=2e-7)
+    torch.testing.assert_close(sigmas * 1000, scheduler.timesteps, rtol=0, atol=2e-4)
+
+
+def test_noise_is_added_as_diffusers_adds_it():
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    latents, noise = torch.randn(2, 4, 16, 2, 4, 4).unbind(0)
+    chosen = torch.tensor([0, 10, 500, 999])
+    theirs = scheduler.scale_noise(latents, scheduler.timesteps[chosen], noise)
+    torch.testing.assert_close(add_noise(latents, noise, sigma_table(3.0)[chosen]), theirs, rtol=0, atol=1e-6)
+
+
+def test_the_loss_equals_the_formula_in_float64(tiny_wan):
+    transformer = load_transformer(tiny_wan, torch.device("cpu"))
+    latents, noise = torch.randn(2, 2, 16, 2, 4, 4).unbind(0)
+    text, sigma = torch.randn(2, 512, 32), torch.tensor([0.9, 0.25])
+    loss = flow_matching_loss(transformer, Batch(latents, text, noise, sigma))
+    weight = sigma.double().view(-1, 1, 1, 1, 1)
+    noisy = (1 - weight) * latents.double() + weight * noise.double()
+    velocity = transformer.double()(noisy, (sigma * 1000).double(), text.double(), return_dict=False)[0]
+    wanted = ((velocity - (noise.double() - latents.double())) ** 2).mean()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_a_perfect_prediction_costs_nothing():
+    batch = Batch(
+        torch.randn(1, 16, 2, 4, 4), torch.zeros(1, 512, 32), torch.randn(1, 16, 2, 4, 4), torch.tensor([0.5])
+    )
+
+    class Knowing(torch.nn.Module):
+        dtype = torch.float32
+
+        def forward(self, **_inputs):
+            return (batch.noise - batch.latents,)
+
+    assert flow_matching_loss(Knowing(), batch).item() == 0
+
+
+def test_noise_is_a_function_of_seed_and_position():
+    sigmas = sigma_table(3.0)
+    first, again, later, other = (drawn_noise(*at, (16, 2, 4, 4), sigmas) for at in ((7, 1), (7, 1), (8, 1), (7, 2)))
+    assert torch.equal(first[0], again[0])
+    assert first[1] == again[1]
+    assert not torch.equal(first[0], later[0])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_noise_levels_are_drawn_evenly_from_the_table():
+    sigmas = sigma_table(1.0)
+    drawn = torch.stack([drawn_noise(position, 0, (1,), sigmas)[1] for position in range(4000)])
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert drawn.std().item() == pytest.approx(12**-0.5, abs=0.01)

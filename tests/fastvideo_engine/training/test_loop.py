@@ -1,0 +1,196 @@
+"""Whole runs with a small model: resuming, stopping, processes, what is reported, and what is refused."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fastvideo_engine.errors import EngineError, SpecError, StorageError
+from fastvideo_engine.events import ArtifactMade, Finished, Note, Progress
+from fastvideo_engine.media import probe
+from fastvideo_engine.specs import Lora, Optimizer, Saving, Validation
+from fastvideo_engine.training.loop import run
+
+PROMPTS = Validation(prompts=["a red ball", "waves"], every=2, sampling_steps=2, guidance_scale=2)
+
+
+def _state(folder):
+    return torch.load(folder.newest_checkpoint().training_state, weights_only=True)
+
+
+def _weights(folder):
+    return _state(folder)["adapter"]
+
+
+def _mean_gradients(folder):
+    return [moments["exp_avg"] for moments in _state(folder)["optimizer"]["state"].values()]
+
+
+def _same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _losses(events):
+    return [event.metrics["loss"] for event in events if isinstance(event, Progress)]
+
+
+def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folder, events_of):
+    straight, resumed = run_folder("straight"), run_folder("resumed")
+    run(train_spec(steps=6, batch_size=3), straight)
+    run(train_spec(steps=2, batch_size=3), resumed)
+    run(train_spec(steps=6, batch_size=3), resumed)
+    assert _same(_weights(straight), _weights(resumed))
+    assert _losses(events_of(straight)) == _losses(events_of(resumed))
+    assert [note.text for note in events_of(resumed, Note)] == ["Continued from step 2"]
+
+
+def test_a_stop_keeps_a_checkpoint_from_which_the_run_goes_on_exactly(train_spec, run_folder, events_of):
+    straight, stopped = run_folder("straight"), run_folder("stopped")
+    run(train_spec(), straight)
+    stopped.ask_to_stop()
+    run(train_spec(), stopped)
+    assert events_of(stopped)[-1].text == "Stopped at step 1; the checkpoint is kept."
+    stopped.forget_stop()
+    run(train_spec(), stopped)
+    assert _same(_weights(straight), _weights(stopped))
+
+
+def test_a_finished_run_only_says_so_again(train_spec, run_folder, events_of):
+    folder = run_folder()
+    run(train_spec(), folder)
+    before = len(events_of(folder))
+    run(train_spec(), folder)
+    first, again = events_of(folder, Finished)
+    assert len(events_of(folder)) == before + 1
+    assert first.text == again.text
+    assert first.text.startswith("4 steps are done; final loss ")
+
+
+def test_each_step_and_checkpoint_is_reported(train_spec, run_folder, events_of):
+    folder = run_folder()
+    run(train_spec(saving=Saving(every=2, keep=1)), folder)
+    progress = events_of(folder, Progress)
+    assert [(event.done, event.total) for event in progress] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert set(progress[0].metrics) == {"loss", "gradient_norm", "learning_rate", "seconds_per_step"}
+    assert [event.metrics["learning_rate"] for event in progress] == [0.005, 0.01, 0.01, 0.01]
+    assert progress[0].seconds_left > 0 == progress[-1].seconds_left
+    made = events_of(folder, ArtifactMade)
+    assert [(each.kind, each.path, each.step) for each in made] == [
+        ("adapter", "checkpoints/step-000002/adapter.safetensors", 2),
+        ("adapter", "checkpoints/step-000004/adapter.safetensors", 4),
+    ]
+    assert made[0].facts == {"rank": 4, "alpha": 8.0, "layers": 16}
+    assert [checkpoint.step for checkpoint in folder.complete_checkpoints()] == [4]
+
+
+def test_samples_have_the_size_of_the_clips_and_say_how_they_were_made(train_spec, run_folder, events_of):
+    folder = run_folder()
+    run(train_spec(steps=2, validation=PROMPTS), folder)
+    samples = [event for event in events_of(folder, ArtifactMade) if event.kind == "sample"]
+    assert [(sample.step, sample.facts["prompt_number"]) for sample in samples] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert samples[3].facts == {
+        "prompt": "waves", "prompt_number": 1, "seed": 42, "sampling_steps": 2, "guidance_scale": 2.0,
+        "height": 64, "width": 96, "frames": 17, "fps": 16.0,
+    }  # fmt: skip
+    facts = probe(folder.path / samples[0].path)
+    assert (facts.width, facts.height, facts.frames, facts.fps) == (96, 64, 17, 16)
+
+
+def test_a_resumed_run_samples_only_what_is_missing(train_spec, run_folder, events_of):
+    folder = run_folder()
+    run(train_spec(steps=2, validation=PROMPTS), folder)
+    kept = folder.sample(0, 0).stat().st_mtime_ns
+    folder.sample(2, 1).unlink()
+    run(train_spec(steps=2, validation=PROMPTS), folder)
+    assert folder.sample(0, 0).stat().st_mtime_ns == kept
+    assert folder.sample(2, 1).exists()
+    assert len(events_of(folder, ArtifactMade)) == 2 + 1 + 2 + 1
+
+
+def test_a_stop_during_the_first_samples_ends_the_run_at_once(train_spec, run_folder, events_of):
+    folder = run_folder()
+    folder.ask_to_stop()
+    run(train_spec(validation=PROMPTS), folder)
+    assert events_of(folder)[-1].text == "Stopped at step 0."
+    assert not folder.samples.exists()
+    assert events_of(folder, Progress) == []
+
+
+def test_sampling_while_training_does_not_change_what_is_learnt(train_spec, run_folder):
+    plain, sampled = run_folder("plain"), run_folder("sampled")
+    run(train_spec(), plain)
+    run(train_spec(validation=PROMPTS), sampled)
+    assert _same(_weights(plain), _weights(sampled))
+
+
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(
+    train_spec, run_folder, train_in_two_processes, events_of
+):
+    one, two = run_folder("one"), run_folder("two")
+    shared = {"optimizer": Optimizer(learning_rate=1e-4, warmup_steps=0), "validation": PROMPTS}
+    run(train_spec(batch_size=2, **shared), one)
+    train_in_two_processes(train_spec(batch_size=1, **shared), two)
+    torch.testing.assert_close(_mean_gradients(two), _mean_gradients(one), rtol=0, atol=1e-6)
+    # Adam makes whole steps of gradients that are little but rounding, so the weights are a little further apart.
+    torch.testing.assert_close(_weights(two), _weights(one), rtol=0, atol=5e-6)
+    assert _losses(events_of(two)) == pytest.approx(_losses(events_of(one)), abs=1e-6)
+    kinds = [(event.kind, event.path) for event in events_of(one, ArtifactMade)]
+    assert [(event.kind, event.path) for event in events_of(two, ArtifactMade)] == kinds
+
+
+def test_training_on_few_clips_lowers_the_loss(train_spec, run_folder, events_of):
+    folder = run_folder()
+    optimizer = Optimizer(learning_rate=2e-2, warmup_steps=5)
+    run(train_spec(steps=150, batch_size=4, tuning=Lora(rank=16), optimizer=optimizer), folder)
+    losses = _losses(events_of(folder))
+    assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(train_spec, run_folder):
+    folder = run_folder()
+    run(train_spec(steps=2), folder)
+    state = torch.load(folder.newest_checkpoint().training_state, weights_only=True)
+    state["adapter"]["blocks.0.attn1.to_q.lora_A"] *= math.nan
+    torch.save(state, folder.newest_checkpoint().training_state)
+    with pytest.raises(
+        EngineError, match=r"no longer a number at step 3 .the checkpoint of step 2 is kept.; lower the"
+    ):
+        run(train_spec(steps=4), folder)
+    assert folder.newest_checkpoint().step == 2
+
+
+def test_a_run_does_not_go_on_with_other_adapters(train_spec, run_folder):
+    folder = run_folder()
+    run(train_spec(steps=1), folder)
+    with pytest.raises(SpecError, match=r"begun with tuning .*rank=4.* cannot go on with .*rank=8"):
+        run(train_spec(tuning=Lora(rank=8)), folder)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said(train_spec, run_folder):
+    folder = run_folder()
+    folder.checkpoints.write_text("in the way")
+    with pytest.raises(StorageError, match=r"The checkpoint of step 4 cannot be written .* make room and continue"):
+        run(train_spec(), folder)
+
+
+def test_what_a_killed_run_left_half_written_is_passed_over(train_spec, run_folder):
+    folder, straight = run_folder(), run_folder("straight")
+    run(train_spec(steps=2), folder)
+    half = folder.checkpoint(3)
+    half.path.mkdir()
+    half.training_state.write_bytes(b"half")
+    run(train_spec(saving=Saving(every=1)), folder)
+    run(train_spec(), straight)
+    assert half.is_complete
+    assert _same(_weights(folder), _weights(straight))
+
+
+def test_the_last_adapter_is_the_one_that_was_trained(train_spec, run_folder):
+    folder = run_folder()
+    run(train_spec(), folder)
+    trained, saved = _weights(folder), load_file(folder.newest_checkpoint().adapter)
+    assert torch.equal(
+        saved["diffusion_model.blocks.0.self_attn.q.lora_A.weight"], trained["blocks.0.attn1.to_q.lora_A"]
+    )
+    assert saved["diffusion_model.blocks.0.self_attn.q.lora_B.weight"].abs().max() > 0
