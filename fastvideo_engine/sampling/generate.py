@@ -8,6 +8,7 @@ from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import SpecError
 from fastvideo_engine.events import ArtifactMade, Finished, Phase, Progress, Stopped
 from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
@@ -18,6 +19,11 @@ from fastvideo_engine.training.lora import load_adapter
 def run(spec: GenerateSpec, folder: RunFolder) -> None:
     """Sample each prompt into the run folder; videos that are already there are kept."""
     events = Reporter(folder)
+    with full_memory_in_words("ask for fewer frames or a smaller size"):
+        _generate(spec, folder, events)
+
+
+def _generate(spec: GenerateSpec, folder: RunFolder, events: Reporter) -> None:
     sampler = _prepared(spec, events)
     events.write(Phase(title="Sampling"))
     for number in range(len(spec.prompts)):

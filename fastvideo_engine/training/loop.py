@@ -17,6 +17,7 @@ from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import ArtifactMade, Finished, Note, Phase, Progress, SilentWriter, Stopped
 from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipeline
@@ -47,7 +48,8 @@ def run(spec: TrainSpec, folder: RunFolder) -> None:
     ranks = join_processes()
     events = Reporter(folder) if ranks.is_first else SilentWriter()
     try:
-        _train(_Run(spec, folder, ranks, events))
+        with full_memory_in_words("lower the batch size, or preprocess with fewer frames or a smaller size"):
+            _train(_Run(spec, folder, ranks, events))
     finally:
         ranks.leave()
 
