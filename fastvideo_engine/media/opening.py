@@ -23,15 +23,22 @@ _LFS_POINTER = b"version https://git-lfs"
 def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video and its first stream of pictures; any failure of FFmpeg inside the block becomes a `ClipError`."""
     _refuse_what_is_no_video(path)
+    with _in_plain_words("The file is damaged or not a video."):
+        container = av.open(str(path.absolute()), options=_SETTINGS)
+    with container, _in_plain_words("The file is damaged: it cannot be decoded."):
+        if not container.streams.video:
+            raise ClipError("It has no pictures, only sound or text.")
+        yield container, container.streams.video[0]
+
+
+@contextmanager
+def _in_plain_words(if_invalid: str) -> Iterator[None]:
     try:
-        with av.open(str(path.absolute()), options=_SETTINGS) as container:
-            if not container.streams.video:
-                raise ClipError("It has no pictures, only sound or text.")
-            yield container, container.streams.video[0]
+        yield
     except av.error.ArgumentError:  # FFmpeg's answer to a format that is not on the list
         raise ClipError("It is not a video file.") from None
     except av.error.InvalidDataError:
-        raise ClipError("The file is damaged or not a video.") from None
+        raise ClipError(if_invalid) from None
     except (av.error.FFmpegError, OSError) as error:
         raise ClipError(f"The file cannot be read ({error.strerror}).") from None
 
