@@ -17,7 +17,9 @@ _FRAME = '<div class="fvs-widget"></div>'
 class Widget(gr.HTML):
     """A piece of front end; an event sends it a new value like any component's, and its script patches the page."""
 
-    def __init__(self, scripts: str, value: Any, server_functions: list[Callable] | None = None, **layout: Any) -> None:
+    def __init__(
+        self, scripts: str, value: Any, server_functions: list[Callable[..., Any]] | None = None, **layout: Any
+    ) -> None:
         super().__init__(
             value,
             html_template=_FRAME,

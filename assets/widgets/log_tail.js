@@ -2,7 +2,7 @@
 
 const NEAR_PX = 24;
 const LEVELS = [
-  ["error", /\b(error|traceback|exception|failed|fatal)\b/i],
+  ["error", /(error|traceback|exception|fatal)\b/i],
   ["warning", /\bwarn(ing)?\b/i],
 ];
 

@@ -1,0 +1,35 @@
+"""Tests that no widget can make markup of a value."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app import theme
+from app.widgets.clip_grid import ClipGrid
+from app.widgets.curve import LossCurve
+from app.widgets.log_tail import LogTail
+from app.widgets.rejected import RejectedClips
+from app.widgets.run_live import RunLive
+from app.widgets.sync_player import SampleMatrix
+
+SCRIPTS = sorted((Path(theme.__file__).parent.parent / "assets" / "widgets").glob("*.js"))
+
+
+@pytest.mark.parametrize("widget", [SampleMatrix, RunLive, LossCurve, LogTail, RejectedClips])
+def test_a_template_never_holds_the_value(widget):
+    assert "{" not in widget().html_template
+
+
+def test_the_clip_grid_offers_the_browser_two_calls():
+    grid = ClipGrid(on_caption=lambda clip, caption: {"ok": True}, on_remove=lambda clip: {"ok": True})
+    assert grid.get_config()["server_fns"] == ["save_caption", "remove_clip"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_never_writes_markup(script):
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script.read_text())
+
+
+def test_the_page_head_holds_the_stylesheet_as_it_is():
+    assert ".fvs-table" in theme.head()
