@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import av
+import numpy as np
 import pytest
 
 from fastvideo_engine.errors import ClipError
@@ -81,7 +82,7 @@ def test_a_file_with_sound_alone_is_refused(tmp_path):
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=44100, layout="mono")
-        silence = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         silence.sample_rate = 44100
         container.mux(stream.encode(silence))
         container.mux(stream.encode(None))

@@ -1,0 +1,67 @@
+"""Parquet has FastVideo's columns, small row groups, and tells what it was made with."""
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from fastvideo_engine.data.parquet import (
+    Provenance,
+    Sample,
+    count_rows,
+    latent_shape,
+    read_provenance,
+    write_samples,
+)
+
+_MADE_WITH = Provenance(
+    model="a", vae_fingerprint="b", train_fps=16, height=64, width=96, frames=17, engine_version="1"
+)
+
+
+def _sample(name):
+    latent = np.arange(16 * 5 * 8 * 12, dtype=np.float64).reshape(5, 16, 8, 12).transpose(1, 0, 2, 3)
+    return Sample(name, name, "a cat", latent, np.ones((3, 32), np.float16), 96, 64, 0.5, 24.0)
+
+
+def test_the_schema_is_fastvideos(tmp_path, fastvideo_fixtures):
+    ours = pq.read_schema(write_samples(tmp_path, [_sample("a")], _MADE_WITH))
+    theirs = pq.read_schema(fastvideo_fixtures / "t2v" / "data_chunk_0.parquet")
+
+    assert ours.remove_metadata().equals(theirs.remove_metadata())
+
+
+def test_tensors_are_stored_as_whole_little_endian_float32_whatever_they_were(tmp_path):
+    file = write_samples(tmp_path, [_sample("a")], _MADE_WITH)
+
+    row = pq.read_table(file).to_pylist()[0]
+    latent = np.frombuffer(row["vae_latent_bytes"], "<f4").reshape(row["vae_latent_shape"])
+    assert np.array_equal(latent, _sample("a").vae_latent)
+    assert row["text_embedding_bytes"] == np.ones((3, 32), "<f4").tobytes()
+    assert (row["vae_latent_dtype"], row["text_embedding_dtype"], row["num_frames"]) == ("float32", "float32", 5)
+
+
+def test_each_row_can_be_read_without_the_others(tmp_path):
+    file = write_samples(tmp_path, [_sample("a"), _sample("b")], _MADE_WITH)
+
+    assert pq.ParquetFile(file).num_row_groups == 2
+    assert count_rows(file) == 2
+    assert latent_shape(file) == [16, 5, 8, 12]
+
+
+def test_a_file_tells_what_it_was_made_with_and_a_foreign_one_does_not(tmp_path, fastvideo_fixtures):
+    assert read_provenance(write_samples(tmp_path, [_sample("a")], _MADE_WITH)) == _MADE_WITH
+    assert read_provenance(fastvideo_fixtures / "t2v" / "data_chunk_0.parquet") is None
+
+
+def test_a_second_file_never_takes_the_name_of_the_first(tmp_path):
+    files = {write_samples(tmp_path, [_sample("a")], _MADE_WITH) for _ in range(3)}
+
+    assert set(tmp_path.iterdir()) == files
+    assert len(files) == 3
+
+
+def test_a_file_that_was_cut_off_counts_as_empty(tmp_path):
+    file = write_samples(tmp_path, [_sample("a")], _MADE_WITH)
+    file.write_bytes(file.read_bytes()[:500])
+
+    assert count_rows(file) == 0
+    assert count_rows(tmp_path / "missing.parquet") == 0
