@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from fastvideo_engine.errors import SpecError, StorageError
 from fastvideo_engine.families import Family
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
-from fastvideo_engine.specs.train import TrainSpec
+from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.lora import adapter_weights, save_adapter
 
 
@@ -46,7 +46,7 @@ def resume(folder: RunFolder, trained: Trained, spec: TrainSpec) -> int:
     if newest is None:
         return 0
     state = _read_state(newest)
-    _check_same_run(TrainSpec.model_validate_json(state["spec"]), spec)
+    _check_same_adapters(Lora.model_validate(state["tuning"]), spec.tuning)
     with torch.no_grad():
         for name, weight in adapter_weights(trained.transformer).items():
             weight.copy_(state["adapter"][name])
@@ -69,7 +69,7 @@ def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: Tr
     save_adapter(trained.transformer, beside.adapter, trained.family, {**facts, "model": spec.model, "step": step})
     state = {
         "step": step,
-        "spec": spec.model_dump_json(),
+        "tuning": spec.tuning.model_dump(),
         "adapter": {name: weight.detach() for name, weight in weights.items()},
         "optimizer": trained.adamw.state_dict(),
     }
@@ -92,10 +92,9 @@ def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
         ) from None
 
 
-def _check_same_run(before: TrainSpec, now: TrainSpec) -> None:
-    for field in ("model", "tuning"):
-        was, wanted = getattr(before, field), getattr(now, field)
-        if was != wanted:
-            raise SpecError(
-                f"This run was begun with {field} {was!r} and cannot go on with {wanted!r}; start a new run for that."
-            )
+def _check_same_adapters(before: Lora, now: Lora) -> None:
+    if before != now:
+        raise SpecError(
+            f"This run was begun with rank {before.rank} and alpha {before.alpha:g} "
+            f"and cannot go on with rank {now.rank} and alpha {now.alpha:g}; start a new run for that."
+        )
