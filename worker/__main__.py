@@ -3,6 +3,7 @@
 import time
 import warnings
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
 from worker import queue, settings
@@ -14,6 +15,8 @@ def main() -> None:
     """Run the Celery worker until it is asked to end."""
     # Containers run everything as root, and messages are JSON that names a job: nothing in them is executed.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Celery warns that tasks acknowledged late may run twice after Redis was away; ours are acknowledged early.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     settings.home().mkdir(parents=True, exist_ok=True)
     _wait_for_redis()
     queue.app.worker_main(["--quiet", "worker", "--loglevel", "warning"])

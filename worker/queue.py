@@ -24,6 +24,7 @@ app.conf.update(
     # One lane more than there are devices, so that an import never waits behind a training.
     worker_concurrency=len(devices.of_this_host()) + 1,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": 30},
 )
