@@ -1,6 +1,8 @@
 // Clips as cards: a poster that plays in place, a caption that saves itself, and a removal that asks once.
 
 const SAVE_AFTER_MS = 800;
+// An answer that was on its way while a caption was saved still tells the old one.
+const STALE_FOR_MS = 2500;
 const NO_ANSWER = "The studio did not answer.";
 const growsByItself = CSS.supports("field-sizing", "content");
 
@@ -59,7 +61,7 @@ const save = async (card) => {
   const answer = await ask(server.save_caption, card.id, text);
   card.sending = false;
   if (!answer.ok) return showSaving(card, "failed", `Not saved: ${answer.error || NO_ANSWER}`);
-  card.stored = text;
+  Object.assign(card, { stored: text, deferred: null, savedAt: performance.now() });
   remember((clips) => clips.map((clip) => (clip.id === card.id ? { ...clip, caption: text } : clip)));
   showSummary();
   if (isUnsaved(card)) return save(card);
@@ -79,14 +81,15 @@ const typed = (card) => {
 
 const leftCaption = (card) => {
   if (isUnsaved(card)) save(card);
-  else takeCaption(card, card.newest);
+  else if (card.deferred !== null) takeCaption(card, card.deferred);
 };
 
 const takeCaption = (card, caption) => {
-  card.newest = caption;
+  if (caption === card.stored || performance.now() - card.savedAt < STALE_FOR_MS) return;
   // What a person is typing wins over the server; leftCaption() looks again.
+  card.deferred = caption;
   if (document.activeElement === card.area || isUnsaved(card)) return;
-  card.stored = caption;
+  Object.assign(card, { stored: caption, deferred: null });
   if (card.area.value !== caption) {
     card.area.value = caption;
     showSaving(card, "", "");
@@ -161,7 +164,7 @@ const makeQuestion = (card) => {
 };
 
 const makeCard = (clip) => {
-  const card = { id: clip.id, clip, stored: clip.caption ?? "", newest: clip.caption ?? "", sending: false };
+  const card = { id: clip.id, clip, stored: clip.caption ?? "", deferred: null, savedAt: -Infinity, sending: false };
   makePoster(card);
   makeQuestion(card);
   card.name = el("span", { class: "fvs-clip-name" });
@@ -210,6 +213,7 @@ const showClip = (card, clip) => {
   card.area.placeholder = readOnly ? "" : "Describe what happens in this clip";
   if (card.question.hidden) card.remove.hidden = readOnly;
   takeCaption(card, clip.caption ?? "");
+  showCaptionState(card);
 };
 
 const draw = (value) => {

@@ -100,7 +100,8 @@ const drawAxes = () => {
     group.append(svg("line", { x1: MARGIN.left, x2: right, y1: at, y2: at }));
     group.append(text(shortNumber(tick), { x: MARGIN.left - 8, y: at + 4, "text-anchor": "end" }));
   }
-  const ticks = last === first ? [first] : linearTicks(first, last, Math.max(2, Math.floor(right / 110))).filter(Number.isInteger);
+  const round = last === first ? [] : linearTicks(first, last, Math.floor(right / 80)).filter(Number.isInteger);
+  const ticks = round.length > 1 ? round : [...new Set([first, last])];
   for (const tick of ticks) {
     const nearEdge = x(tick) > right - 20;
     group.append(text(tick.toLocaleString("en"), { x: x(tick), y: bottom + 18, "text-anchor": nearEdge ? "end" : "middle" }));

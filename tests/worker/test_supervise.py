@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 40
 
 
 @pytest.fixture
@@ -62,6 +62,13 @@ def wait_until(holds) -> None:
         time.sleep(0.05)
 
 
+def wait_until_gone(home: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while alive(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(home) == []
+
+
 def test_one_line_tells_the_address_once_the_page_answers_and_ctrl_c_ends_all(studio, studio_home, port, tmp_path):
     wait_until(lambda: "is ready" in (tmp_path / "output").read_text())
     (line,) = (line for line in (tmp_path / "output").read_text().splitlines() if "http" in line)
@@ -70,7 +77,7 @@ def test_one_line_tells_the_address_once_the_page_answers_and_ctrl_c_ends_all(st
     assert any("-m app" in command for command in alive(studio_home))
     studio.send_signal(signal.SIGINT)
     assert studio.wait(timeout=20) == 0
-    wait_until(lambda: not alive(studio_home))
+    wait_until_gone(studio_home)
     assert "Traceback" not in (tmp_path / "output").read_text()
 
 
@@ -79,7 +86,7 @@ def test_ctrl_c_during_the_start_leaves_nothing_running(studio, studio_home, sec
     time.sleep(seconds)
     studio.send_signal(signal.SIGINT)
     studio.wait(timeout=20)
-    wait_until(lambda: not alive(studio_home))
+    wait_until_gone(studio_home)
 
 
 def test_ctrl_c_pressed_twice_leaves_nothing_running(studio, studio_home, tmp_path):
@@ -88,13 +95,13 @@ def test_ctrl_c_pressed_twice_leaves_nothing_running(studio, studio_home, tmp_pa
     time.sleep(0.1)
     studio.send_signal(signal.SIGINT)
     studio.wait(timeout=5)
-    wait_until(lambda: not alive(studio_home))
+    wait_until_gone(studio_home)
 
 
 def test_a_killed_supervisor_leaves_nothing_running(studio, studio_home, tmp_path):
     wait_until(lambda: "is ready" in (tmp_path / "output").read_text())
     studio.kill()
-    wait_until(lambda: not alive(studio_home))
+    wait_until_gone(studio_home)
 
 
 def test_a_taken_port_is_said_with_the_cure(studio_home, port):

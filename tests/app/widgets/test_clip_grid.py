@@ -62,6 +62,27 @@ def test_a_caption_saves_itself_when_the_box_is_left(show):
     assert keeper.captions == {1: "a fox", 2: "cat"}
 
 
+def test_a_saved_caption_stays_when_the_box_is_left(show):
+    keeper = Keeper(clip(), clip(2))
+    page = show(keeper.build)
+    caption_box(page).fill("a fox")
+    page.get_by_text("Saved", exact=True).wait_for()
+    caption_box(page, 2).focus()
+    page.wait_for_timeout(200)
+    assert caption_box(page).input_value() == "a fox"
+
+
+def test_an_answer_older_than_a_save_does_not_bring_the_old_caption_back(show):
+    keeper = Keeper(clip(1, "old"))
+    page = show(keeper.build)
+    caption_box(page).fill("new")
+    caption_box(page).blur()
+    page.get_by_text("Saved", exact=True).wait_for()
+    page.get_by_role("button", name="Update").click()
+    page.wait_for_timeout(800)
+    assert caption_box(page).input_value() == "new"
+
+
 def test_a_caption_that_was_not_saved_says_why_and_can_be_tried_again(show):
     keeper = Keeper(clip())
     keeper.error = "The disk is full."
