@@ -1,6 +1,7 @@
 """Parquet in FastVideo's text-to-video schema: whole files of few rows, and what they were made from."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 
 from fastvideo_engine.specs.base import Part
 
+_UNFINISHED = ".part"
+_OUR_NAME = re.compile(r"data_chunk_[0-9a-f]{32}\.(parquet|part)")
 _PROVENANCE_KEY = b"fastvideo_studio"
 
 
@@ -70,7 +73,7 @@ def write_samples(folder: Path, samples: Sequence[Sample], provenance: Provenanc
     """Write samples as one new file in a folder and return it; it is whole and on the disk under its name."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"data_chunk_{uuid4().hex}.parquet"
-    beside = file.with_suffix(".part")
+    beside = file.with_suffix(_UNFINISHED)
     schema = T2V_SCHEMA.with_metadata({_PROVENANCE_KEY: provenance.model_dump_json().encode()})
     table = pa.Table.from_pylist([_as_row(sample) for sample in samples], schema=schema)
     try:
@@ -82,6 +85,11 @@ def write_samples(folder: Path, samples: Sequence[Sample], provenance: Provenanc
     finally:
         beside.unlink(missing_ok=True)
     return file
+
+
+def written_files(folder: Path) -> list[Path]:
+    """List the files below a folder that carry names from here, unfinished ones too; those of other tools do not."""
+    return [file for file in folder.rglob("data_chunk_*") if _OUR_NAME.fullmatch(file.name)]
 
 
 def read_provenance(file: Path) -> Provenance | None:

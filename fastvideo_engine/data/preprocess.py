@@ -132,6 +132,7 @@ def _encode_captions(work: _Work) -> bool:
     left = work.clips_left()
     captions = work.seen_by_all(lambda: not_yet_encoded(work.folder, [clip.caption for clip in left]))
     if captions:
+        work.events.write(Phase(title="Loading the text encoder"))
         model = _model_of(work.spec)
         work.events.write(Phase(title=f"Encoding {_counted(len(captions), 'caption')}"))
         length = family_of_folder(model).text_length
@@ -144,6 +145,7 @@ def _encode_clips(work: _Work) -> bool:
     left = work.clips_left()
     if not left:
         return False
+    work.events.write(Phase(title="Loading the VAE"))
     model = _model_of(work.spec)
     vae, provenance = load_vae(model, work.ranks.device), _provenance(work.spec, model)
     work.events.write(Phase(title=f"Encoding {_clips(len(left))}"))

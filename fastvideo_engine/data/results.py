@@ -1,11 +1,12 @@
 """What one process has to show for its clips: rows of Parquet, and each clip's fate in the ledger and the events."""
 
+import shutil
 import time
 from collections import Counter
 from typing import Protocol
 
 from fastvideo_engine.data.ledger import LedgerRow, LedgerWriter, read_ledger, rewrite_ledger
-from fastvideo_engine.data.parquet import Provenance, Sample, count_rows, write_samples
+from fastvideo_engine.data.parquet import Provenance, Sample, count_rows, write_samples, written_files
 from fastvideo_engine.events import ClipRejected, Event
 from fastvideo_engine.run_folder import RunFolder
 
@@ -64,8 +65,9 @@ def forget_what_a_crash_left(folder: RunFolder) -> None:
     rows = read_ledger(folder).values()
     named = Counter(row.file for row in rows if row.file)
     whole = {file for file, count in named.items() if count_rows(folder.path / file) == count}
-    for file in folder.parquet.rglob("*"):
-        # FastVideo's index of the folder goes as well: it would hide the files that are still to come.
-        if file.is_file() and folder.relative(file) not in whole:
+    for file in written_files(folder.parquet):
+        if folder.relative(file) not in whole:
             file.unlink()
+    # FastVideo's index of the folder: it would hide the files that are still to come.
+    shutil.rmtree(folder.parquet / "map_style_cache", ignore_errors=True)
     rewrite_ledger(folder, [row for row in rows if row.state == "rejected" or row.file in whole])

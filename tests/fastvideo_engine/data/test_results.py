@@ -97,6 +97,16 @@ def test_the_ledgers_of_all_processes_become_one(folder, results):
     assert count_ledger(folder) == 2
 
 
+def test_files_of_other_tools_stay(folder, results):
+    theirs = folder.parquet / "worker_0" / "data_chunk_0.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"PAR1")
+
+    forget_what_a_crash_left(folder)
+
+    assert theirs.exists()
+
+
 def test_fastvideos_index_of_the_files_goes(folder, results):
     index = folder.parquet / "map_style_cache" / "file_info.pkl"
     index.parent.mkdir(parents=True)

@@ -38,7 +38,7 @@ def test_a_quarter_turn_in_the_metadata_is_made(tmp_path):
 
 
 def test_damage_before_the_last_wanted_frame_is_an_error(tmp_path, spoilt):
-    with pytest.raises(ClipError, match="^The file is damaged: "):
+    with pytest.raises(ClipError, match=r"^The file is damaged: "):
         read_rgb_frames(spoilt(tmp_path / "bad.mp4", "damaged in the middle"), range(40))
 
 
