@@ -13,6 +13,9 @@ const nothing = el("div", {});
 let playing = null;
 let readOnly = false;
 
+// A textarea knows only one kind of line end.
+const captionOf = (clip) => (clip.caption ?? "").replace(/\r\n?/g, "\n");
+
 const isUnsaved = (card) => card.area.value !== card.stored;
 
 const remember = (change) => {
@@ -85,10 +88,10 @@ const leftCaption = (card) => {
 };
 
 const takeCaption = (card, caption) => {
-  if (caption === card.stored || performance.now() - card.savedAt < STALE_FOR_MS) return;
+  if (performance.now() - card.savedAt < STALE_FOR_MS) return;
   // What a person is typing wins over the server; leftCaption() looks again.
-  card.deferred = caption;
-  if (document.activeElement === card.area || isUnsaved(card)) return;
+  card.deferred = caption === card.stored ? null : caption;
+  if (card.deferred === null || document.activeElement === card.area || isUnsaved(card)) return;
   Object.assign(card, { stored: caption, deferred: null });
   if (card.area.value !== caption) {
     card.area.value = caption;
@@ -164,7 +167,7 @@ const makeQuestion = (card) => {
 };
 
 const makeCard = (clip) => {
-  const card = { id: clip.id, clip, stored: clip.caption ?? "", deferred: null, savedAt: -Infinity, sending: false };
+  const card = { id: clip.id, clip, stored: captionOf(clip), deferred: null, savedAt: -Infinity, sending: false };
   makePoster(card);
   makeQuestion(card);
   card.name = el("span", { class: "fvs-clip-name" });
@@ -212,7 +215,7 @@ const showClip = (card, clip) => {
   card.area.readOnly = readOnly;
   card.area.placeholder = readOnly ? "" : "Describe what happens in this clip";
   if (card.question.hidden) card.remove.hidden = readOnly;
-  takeCaption(card, clip.caption ?? "");
+  takeCaption(card, captionOf(clip));
   showCaptionState(card);
 };
 
