@@ -23,7 +23,7 @@ def commands(job: Job) -> list[list[str]]:
     spec = jobs.spec_of(job)
     engine = [sys.executable, "-m", "fastvideo_engine"]
     making = [[*engine, "small-model", str(settings.small_model())]] if _needs_small_model(spec, job) else []
-    return [*making, [*_launcher(spec.processes), "-m", "fastvideo_engine", str(job.folder.path), "--die-with-parent"]]
+    return [*making, [*engine, str(job.folder.path), "--die-with-parent"]]
 
 
 def prepare(job: Job) -> None:
@@ -53,12 +53,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _launcher(processes: int) -> list[str]:
-    if processes == 1:
-        return [sys.executable]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
 
 
 def _needs_small_model(spec: JobSpec, job: Job) -> bool:

@@ -72,7 +72,7 @@ def wait_for(job: Job, status: JobStatus) -> Job:
 
 
 def engine_pids(job: Job) -> list[int]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
     ours = f"-m fastvideo_engine {job.folder.path} "
     return [int(line.split()[0]) for line in listed if ours in line + " "]
 
@@ -142,6 +142,7 @@ def test_a_killed_engine_is_said_and_started_again_from_its_checkpoint(parquet_j
 def test_a_killed_worker_takes_its_engine_along_and_its_job_goes_on_when_it_is_back(processes, parquet_job, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 300, "saving": Saving(every=5)}), "LoRA")
     wait_until(lambda: job.folder.newest_checkpoint())
+    assert engine_pids(job)
     processes.end("worker", signal.SIGKILL)
     wait_until(lambda: not engine_pids(job))
     processes.start("worker")
