@@ -15,7 +15,7 @@ SMALL_MODEL = "../../models/small-wan"
 """The bundled model, as every run folder sees it, so that a studio may move with its home."""
 
 CHOICES = [
-    ("Small Wan, bundled (random weights, for trying things out)", SMALL_MODEL),
+    ("Small Wan (bundled, untrained)", SMALL_MODEL),
     ("Wan 2.1 T2V 1.3B", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
     ("Wan 2.1 T2V 14B", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
 ]
@@ -30,7 +30,7 @@ def draw(field: FieldInfo) -> gr.Dropdown:
 def title_of(model: str) -> str:
     """Name a model the way a person would."""
     titles = {value: title for title, value in CHOICES}
-    return titles.get(model, model).partition(",")[0]
+    return titles.get(model, model)
 
 
 def as_typed(model: str) -> str:

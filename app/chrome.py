@@ -12,7 +12,7 @@ from worker.store import workers
 
 START_A_WORKER = "python -m worker"
 _LINKS = (("Home", "/"), ("Datasets", "/datasets"), ("Train", "/train"), ("Runs", "/runs"))
-_SECONDS_BETWEEN_LOOKS = 10
+_SECONDS_BETWEEN_LOOKS = 5
 _LOGO = (
     '<svg width="18" height="18" viewBox="0 0 18 18" aria-hidden="true" fill="currentColor">'
     '<rect x="1" y="3" width="16" height="12" rx="3" opacity=".18"/><path d="M7 6.2v5.6L12 9z"/></svg>'
@@ -71,7 +71,8 @@ class _Redis:
         self._asked_at, self._answered = 0.0, True
 
     def answers(self) -> bool:
-        if time.monotonic() - self._asked_at > _SECONDS_BETWEEN_LOOKS / 3:
+        # Good news is believed for a while; bad news is asked again, since Redis may only just have started.
+        if not self._answered or time.monotonic() - self._asked_at > _SECONDS_BETWEEN_LOOKS / 2:
             self._answered, self._asked_at = queue.redis_answers(), time.monotonic()
         return self._answered
 

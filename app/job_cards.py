@@ -26,11 +26,11 @@ def headline(job: Job) -> str:
         case JobStatus.RUNNING:
             return job.phase or _DOING[job.kind]
         case JobStatus.STOPPED:
-            return f"Stopped at {UNITS[job.kind]} {job.done:,}" if job.done else "Stopped"
+            return job.message or "Stopped"
         case JobStatus.FAILED:
-            return "Failed"
+            return f"Failed at {UNITS[job.kind]} {job.done:,}" if job.done else "Failed"
         case JobStatus.FINISHED:
-            return "Finished"
+            return job.message
 
 
 def table(jobs: Sequence[Job], title: str, empty: str = "Nothing has been started yet.") -> str:
@@ -41,7 +41,7 @@ def table(jobs: Sequence[Job], title: str, empty: str = "Nothing has been starte
     rows = "".join(_row(job) for job in jobs)
     return (
         f'<section class="fvs-card"><h2>{escape(title)}</h2><div class="scroll"><table class="fvs-table"><thead><tr>'
-        "<th>Job</th><th>What</th><th>State</th><th>Progress</th><th>Started</th>"
+        '<th>Job</th><th class="fvs-roomy">What</th><th>State</th><th class="fvs-roomy">Progress</th><th>Asked for</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -52,7 +52,8 @@ def pill(job: Job) -> str:
 
 def _row(job: Job) -> str:
     progress = f"{job.done:,} of {job.total:,}" if job.total else ""
+    link = f'<a href="{navigation.run(job.id)}">#{job.id} {escape(job.title)}</a>'
     return (
-        f'<tr><td><a href="{navigation.run(job.id)}">#{job.id} {escape(job.title)}</a></td><td>{KINDS[job.kind]}</td>'
-        f"<td>{pill(job)}</td><td>{progress}</td><td>{words.ago(job.created_at)}</td></tr>"
+        f'<tr><td>{link}</td><td class="fvs-roomy">{KINDS[job.kind]}</td>'
+        f"<td>{pill(job)}</td><td class='fvs-roomy'>{progress}</td><td>{words.ago(job.created_at)}</td></tr>"
     )

@@ -7,7 +7,7 @@ import gradio as gr
 
 from app import base_models, chrome, clip_cards, forms, job_cards, navigation, presets, words
 from app.errors import readable
-from app.widgets.clip_grid import ClipGrid
+from app.widgets.clip_grid import clip_grid
 from fastvideo_engine.errors import DataError, ModelError
 from fastvideo_engine.specs import Manifest, PreprocessSpec, spec_from
 from worker import queue
@@ -19,7 +19,11 @@ _MANIFEST = Manifest(path="manifest.jsonl").model_dump()
 
 def build(page: gr.Blocks) -> None:
     chrome.draw("Datasets")
-    heading = gr.HTML()
+    with gr.Row(equal_height=True, elem_classes="fvs-heading"):
+        heading = gr.HTML()
+        name = gr.Textbox(
+            label="Rename", placeholder="a new name", submit_btn="Rename", show_label=False, container=False
+        )
     dataset_id = gr.Number(visible=False, precision=0)
     address = gr.Textbox(visible="hidden")
     with gr.Tabs() as tabs:
@@ -30,18 +34,19 @@ def build(page: gr.Blocks) -> None:
     address.change(None, inputs=address, js=navigation.GO_TO)
     shown = [heading, grid, earlier, importing]
     page.load(open_page, outputs=[dataset_id, tabs], **chrome.QUIET).then(show, dataset_id, shown, **chrome.QUIET)
+    name.submit(rename, [dataset_id, name], [heading, name], **chrome.QUIET)
     importing.tick(show, dataset_id, shown, **chrome.POLLED)
 
 
-def _build_clips(dataset_id: gr.Number) -> tuple[ClipGrid, gr.Timer]:
+def _build_clips(dataset_id: gr.Number) -> tuple[gr.HTML, gr.Timer]:
     files = gr.File(
-        label="Drop more clips here, or videos2caption.json, or .txt captions",
+        label="More clips or captions",
         file_count="multiple",
-        height=120,
+        height=130,
         elem_id="more-files",
     )
     notices = gr.HTML()
-    grid = ClipGrid(on_caption=save_caption, on_remove=remove_clip)
+    grid = clip_grid(on_caption=save_caption, on_remove=remove_clip)
     importing = gr.Timer(2, active=False)
     files.upload(add_files, [dataset_id, files], [grid, notices, files], api_visibility="private")
     return grid, importing
@@ -51,7 +56,7 @@ def _build_preprocess(dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
     offered = presets.of_kind("preprocess")
     preset = forms.preset_input(offered)
     form = forms.draw(PreprocessSpec, special={"model": base_models.draw}, fixed={"source": _MANIFEST})
-    launch = gr.Button("Preprocess", variant="primary")
+    launch = gr.Button("Preprocess", variant="primary", elem_classes="fvs-quiet")
     earlier = gr.HTML()
     form.follow(preset, offered)
     launch.click(
@@ -96,6 +101,14 @@ def add_files(dataset_id: int, files: list[str]) -> tuple[dict[str, Any], str, N
         added = f"{words.count(taken.added, 'clip')} added, {words.count(taken.captioned, 'caption')} given."
         told.insert(0, chrome.notice("info", added))
     return clip_cards.of_clips(datasets.clips(dataset_id)), "".join(told), None
+
+
+@readable
+def rename(dataset_id: int, name: str) -> tuple[str, str]:
+    if name.strip():
+        datasets.rename(dataset_id, name)
+    card = datasets.card(dataset_id)
+    return (_heading(card) if card else ""), ""
 
 
 def save_caption(clip_id: int, caption: str) -> dict[str, Any]:

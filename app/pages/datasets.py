@@ -8,7 +8,7 @@ import gradio as gr
 
 from app import chrome, clip_cards, forms, navigation, words
 from app.errors import readable
-from app.widgets.clip_grid import ClipGrid
+from app.widgets.clip_grid import clip_grid
 from fastvideo_engine.specs import ImportSpec, spec_from
 from fastvideo_engine.specs.base import anchored_folder
 from worker import queue
@@ -33,10 +33,14 @@ def build(page: gr.Blocks) -> None:
 
 
 def _build_upload(address: gr.Textbox) -> None:
+    gr.HTML(
+        '<p class="fvs-hint">Drop video files, and with them <code>videos2caption.json</code> or a <code>.txt</code> '
+        "caption beside each, if you have them. Captions can also be typed afterwards.</p>"
+    )
     files = gr.File(
-        label="Drop mp4 files here, with videos2caption.json or .txt captions if you have them",
+        label="Clips",
         file_count="multiple",
-        height=160,
+        height=150,
         elem_id="new-dataset-files",
     )
     files.upload(create_from_files, inputs=files, outputs=[address, files], api_name="create_dataset")
@@ -44,12 +48,12 @@ def _build_upload(address: gr.Textbox) -> None:
 
 def _build_import(address: gr.Textbox) -> None:
     form = forms.draw(ImportSpec, fixed={"processes": 1})
-    with gr.Row():
+    with gr.Row(elem_classes="fvs-actions"):
         preview = gr.Button("Preview rows", elem_classes="fvs-quiet")
-        bring_in = gr.Button("Import", variant="primary")
+        bring_in = gr.Button("Import", variant="primary", elem_classes="fvs-quiet")
     preview_job = gr.Number(visible=False, precision=0)
     told = gr.HTML()
-    grid = ClipGrid(clip_cards.of_preview([]), on_caption=_read_only, on_remove=_read_only, visible=False)
+    grid = clip_grid(clip_cards.of_preview([]), on_caption=_read_only, on_remove=_read_only, visible=False)
     timer = gr.Timer(1, active=False)
     checked = {"validator": form.validator(no_more_rules), **chrome.QUIET}
     preview.click(form.handler(start_preview), form.components, [preview_job, told, timer], **checked)

@@ -7,11 +7,11 @@ import gradio as gr
 
 from app import base_models, chrome, curves, job_cards, media, navigation, words
 from app.errors import readable
-from app.widgets.curve import LossCurve
-from app.widgets.log_tail import LogTail
-from app.widgets.rejected import RejectedClips
-from app.widgets.run_live import RunLive
-from app.widgets.sync_player import SampleMatrix
+from app.widgets.curve import loss_curve
+from app.widgets.log_tail import log_tail
+from app.widgets.rejected import rejected_clips
+from app.widgets.run_live import run_live
+from app.widgets.sync_player import sample_matrix
 from fastvideo_engine.specs import GenerateSpec, TrainSpec
 from worker import queue, settings
 from worker.store import artifacts, jobs
@@ -27,16 +27,19 @@ def build(page: gr.Blocks) -> None:
     chrome.draw("Runs")
     heading = gr.HTML()
     job_id = gr.Number(visible=False, precision=0)
-    live = RunLive()
+    live = run_live()
     with gr.Row(elem_classes="fvs-actions"):
         stop = gr.Button("Stop", visible=False)
         resume = gr.Button("Resume", variant="primary", visible=False)
     results = gr.HTML()
     with gr.Column(visible=False) as judged:
-        matrix, curve = SampleMatrix(), LossCurve()
-    rejected = RejectedClips(visible=False)
+        gr.HTML('<h2 class="fvs-title">Validation videos</h2>')
+        matrix = sample_matrix()
+        gr.HTML('<h2 class="fvs-title">Loss</h2>')
+        curve = loss_curve()
+    rejected = rejected_clips(visible=False)
     with gr.Accordion("Log", open=False):
-        log = LogTail()
+        log = log_tail()
     with gr.Accordion("Settings and shell command", open=False):
         settings_card = gr.HTML()
     timer = gr.Timer(_SECONDS_BETWEEN_LOOKS, active=False)
@@ -102,7 +105,7 @@ def _live(job: Job) -> dict[str, Any]:
     return {
         "state": job_cards.state(job),
         "headline": job_cards.headline(job),
-        "detail": job.message or (job.phase if running else ""),
+        "detail": _detail(job),
         "done": job.done,
         "total": job.total,
         "unit": job_cards.UNITS[job.kind] + "s",
@@ -111,6 +114,16 @@ def _live(job: Job) -> dict[str, Any]:
         "metrics": {name: value for name, value in job.metrics.items() if name != "seconds_per_step"},
         "notices": [],
     }
+
+
+def _detail(job: Job) -> str:
+    match job.status:
+        case JobStatus.RUNNING:
+            return job.message or job.phase
+        case JobStatus.QUEUED | JobStatus.FAILED:
+            return job.message
+        case _:
+            return ""  # the headline says it
 
 
 def _matrix(job: Job) -> dict[str, Any]:
@@ -214,7 +227,8 @@ def _settings_card(job: Job) -> str:
 
 
 def code_block(code: str) -> str:
-    return f'<div class="fvs-code"><pre><code>{escape(code)}</code></pre></div>'
+    copy = '<button type="button" data-fvs-copy>Copy</button>'
+    return f'<div class="fvs-code">{copy}<pre><code>{escape(code)}</code></pre></div>'
 
 
 def _model_for_python(job: Job) -> str:

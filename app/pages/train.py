@@ -27,7 +27,7 @@ def build(page: gr.Blocks) -> None:
         TrainSpec,
         special={"model": base_models.draw, "parquet": _parquet_input},
     )
-    launch = gr.Button("Start training", variant="primary")
+    launch = gr.Button("Start training", variant="primary", elem_classes="fvs-quiet")
     form.follow(preset, offered)
     parquet = form.inputs["parquet"]
     assert isinstance(parquet, gr.Dropdown)

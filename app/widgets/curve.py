@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from app.widgets.widget import Widget
+import gradio as gr
+
+from app.widgets.widget import widget
 
 
-class LossCurve(Widget):
+def loss_curve(value: Any = None, **layout: Any) -> gr.HTML:
     """Draw the loss over steps, smoothed and scaled as its reader likes.
 
     The value is {"points": [[step, loss]], "smoothed": bool, "markers": [{"step": int, "label": str}], "unit": str,
     "empty": sentence}; `smoothed` says how the slider stands at first, `unit` what the x axis counts ("step").
     """
-
-    def __init__(self, value: Any = None, **layout: Any) -> None:
-        super().__init__("loss_curve", value, **layout)
+    return widget("loss_curve", value, **layout)

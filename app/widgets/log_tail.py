@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from app.widgets.widget import Widget
+import gradio as gr
+
+from app.widgets.widget import widget
 
 
-class LogTail(Widget):
+def log_tail(value: Any = None, **layout: Any) -> gr.HTML:
     """Show the newest lines of a log.
 
     The value is {"lines": [str], "from_line": int, "empty": sentence}; `from_line` numbers the first line given.
     """
-
-    def __init__(self, value: Any = None, **layout: Any) -> None:
-        super().__init__("log_tail", value, **layout)
+    return widget("log_tail", value, **layout)

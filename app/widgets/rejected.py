@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from app.widgets.widget import Widget
+import gradio as gr
+
+from app.widgets.widget import widget
 
 
-class RejectedClips(Widget):
+def rejected_clips(value: Any = None, **layout: Any) -> gr.HTML:
     """List the clips that cannot be used; the value is {"clips": [{"name", "reason"}], "empty": sentence}."""
-
-    def __init__(self, value: Any = None, **layout: Any) -> None:
-        super().__init__("rejected", value, **layout)
+    return widget("rejected", value, **layout)

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from app.widgets.widget import Widget
+import gradio as gr
+
+from app.widgets.widget import widget
 
 
-class RunLive(Widget):
+def run_live(value: Any = None, **layout: Any) -> gr.HTML:
     """Show how far a job is.
 
     The value is {"state": "queued|running|stopping|stopped|failed|finished", "headline": str, "detail": str,
     "done": int, "total": int, "unit": str, "seconds_left": float | None, "pace": str, "metrics": {name: float},
     "notices": [{"level": "info|warning|error", "text": str}]}. The time left counts down between updates.
     """
-
-    def __init__(self, value: Any = None, **layout: Any) -> None:
-        super().__init__("run_live", value, **layout)
+    return widget("run_live", value, **layout)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from app.widgets.widget import Widget
+import gradio as gr
+
+from app.widgets.widget import widget
 
 
-class SampleMatrix(Widget):
+def sample_matrix(value: Any = None, **layout: Any) -> gr.HTML:
     """Compare what each prompt looked like at each step.
 
     The value is {"prompts": [str], "steps": [int], "cells": {"<prompt index>:<step>": {"url", "poster", "title"}},
     "fps": float, "expected_steps": [int], "empty": sentence}. Steps that are only expected show as placeholders.
     """
-
-    def __init__(self, value: Any = None, **layout: Any) -> None:
-        super().__init__("clock sample_matrix", value, **layout)
+    return widget("clock sample_matrix", value, **layout)

@@ -14,20 +14,21 @@ _SCRIPTS = Path(__file__).parent.parent.parent / "assets" / "widgets"
 _FRAME = '<div class="fvs-widget"></div>'
 
 
-class Widget(gr.HTML):
-    """A piece of front end; an event sends it a new value like any component's, and its script patches the page."""
+def widget(
+    scripts: str, value: Any, server_functions: list[Callable[..., Any]] | None = None, **layout: Any
+) -> gr.HTML:
+    """Make a piece of front end; an event sends it a new value like any component's, and its script patches the page.
 
-    def __init__(
-        self, scripts: str, value: Any, server_functions: list[Callable[..., Any]] | None = None, **layout: Any
-    ) -> None:
-        super().__init__(
-            value,
-            html_template=_FRAME,
-            js_on_load=_joined(scripts),
-            apply_default_css=False,
-            server_functions=server_functions,
-            **layout,
-        )
+    A function and not a subclass of `gr.HTML`: Gradio writes a stub beside the source of each subclass.
+    """
+    return gr.HTML(
+        value,
+        html_template=_FRAME,
+        js_on_load=_joined(scripts),
+        apply_default_css=False,
+        server_functions=server_functions,
+        **layout,
+    )
 
 
 @cache

@@ -37,7 +37,8 @@ const showSaving = (card, state, text) => {
 };
 
 const showCaptionState = (card) => {
-  card.missing.hidden = card.area.value.trim() !== "";
+  card.area.hidden = !card.clip.video; // a file that cannot be used needs no caption
+  card.missing.hidden = card.area.hidden || card.area.value.trim() !== "";
   card.root.classList.toggle("fvs-clip-uncaptioned", !card.missing.hidden);
   if (!growsByItself) {
     card.area.style.height = "auto";

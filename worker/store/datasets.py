@@ -34,9 +34,7 @@ def create(name: str) -> Dataset:
 
 def rename(dataset_id: int, name: str) -> None:
     with writing() as session:
-        session.exec(
-            update(Dataset).where(col(Dataset.id) == dataset_id).values(name=name.strip() or "Untitled dataset")
-        )
+        session.exec(update(Dataset).where(col(Dataset.id) == dataset_id).values(name=name.strip()))
 
 
 def get(dataset_id: int) -> Dataset | None:

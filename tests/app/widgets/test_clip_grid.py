@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 
-from app.widgets.clip_grid import ClipGrid
+from app.widgets.clip_grid import clip_grid
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,7 @@ class Keeper:
         return {"ok": True}
 
     def build(self):
-        grid = ClipGrid(self.value, on_caption=self.keep, on_remove=self.drop)
+        grid = clip_grid(self.value, on_caption=self.keep, on_remove=self.drop)
         gr.Button("Update").click(lambda: self.value, outputs=grid)
 
 

@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 
-from app.widgets.log_tail import LogTail
+from app.widgets.log_tail import log_tail
 
 pytestmark = pytest.mark.browser
 
@@ -13,7 +13,7 @@ def lines(first, last):
 
 
 def growing():
-    log = LogTail(lines(1, 100))
+    log = log_tail(lines(1, 100))
     gr.Button("Update").click(lambda: lines(11, 120), outputs=log)
 
 
@@ -42,5 +42,5 @@ def test_a_reader_who_scrolled_up_is_left_in_peace(show):
 
 
 def test_a_line_is_text(show):
-    page = show(lambda: LogTail({"lines": ["<b onclick=x>bold</b> ${1+1}"], "from_line": 1}))
+    page = show(lambda: log_tail({"lines": ["<b onclick=x>bold</b> ${1+1}"], "from_line": 1}))
     assert page.locator(".fvs-log-lines li").inner_text() == "<b onclick=x>bold</b> ${1+1}"

@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from app import theme
-from app.widgets.clip_grid import ClipGrid
-from app.widgets.curve import LossCurve
-from app.widgets.log_tail import LogTail
-from app.widgets.rejected import RejectedClips
-from app.widgets.run_live import RunLive
-from app.widgets.sync_player import SampleMatrix
+from app.widgets.clip_grid import clip_grid
+from app.widgets.curve import loss_curve
+from app.widgets.log_tail import log_tail
+from app.widgets.rejected import rejected_clips
+from app.widgets.run_live import run_live
+from app.widgets.sync_player import sample_matrix
 
 SCRIPTS = sorted((Path(theme.__file__).parent.parent / "assets" / "widgets").glob("*.js"))
 
 
-@pytest.mark.parametrize("widget", [SampleMatrix, RunLive, LossCurve, LogTail, RejectedClips])
+@pytest.mark.parametrize("widget", [sample_matrix, run_live, loss_curve, log_tail, rejected_clips])
 def test_a_template_never_holds_the_value(widget):
     assert "{" not in widget().html_template
 
 
 def test_the_clip_grid_offers_the_browser_two_calls():
-    grid = ClipGrid(on_caption=lambda clip, caption: {"ok": True}, on_remove=lambda clip: {"ok": True})
+    grid = clip_grid(on_caption=lambda clip, caption: {"ok": True}, on_remove=lambda clip: {"ok": True})
     assert grid.get_config()["server_fns"] == ["save_caption", "remove_clip"]
 
 
