@@ -144,7 +144,7 @@ def _input(field: FieldInfo) -> Component:
         return gr.Textbox(value="\n".join(default or []), lines=4, max_lines=12, elem_classes="fvs-wide", **common)
     if kind in (int, float) and default is None and not field.is_required():
         # Gradio sends an empty Number as 0; as text, empty stays empty and pydantic reads the rest.
-        return gr.Textbox(value="", placeholder="automatic", **common)
+        return gr.Textbox(value="", placeholder="optional", **common)
     if kind in (int, float):
         return _number(field, kind, default, common)
     return gr.Textbox(value=default or "", **common)

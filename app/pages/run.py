@@ -164,12 +164,13 @@ def _curve(job: Job) -> dict[str, Any]:
 
 def _log(job: Job) -> dict[str, Any]:
     try:
-        with job.folder.log.open("rb") as file:
-            file.seek(max(0, job.folder.log.stat().st_size - _LOG_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+        written = job.folder.log.read_bytes()
     except FileNotFoundError:
-        lines = []
-    return {"lines": lines[-_LOG_LINES:], "from_line": 0, "empty": "The log begins when a worker takes the job."}
+        written = b""
+    before, _, _ = written[:-_LOG_BYTES].rpartition(b"\n")
+    lines = written[len(before) :].decode(errors="replace").splitlines()
+    first = before.count(b"\n") + len(lines) - len(lines[-_LOG_LINES:]) + 1
+    return {"lines": lines[-_LOG_LINES:], "from_line": first, "empty": "The log begins when a worker takes the job."}
 
 
 def _results(job: Job) -> str:

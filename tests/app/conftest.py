@@ -8,6 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_GRADIO_S_OWN = (
+    "status of 422",  # how Gradio answers when a validator refuses an input
+    "signal is aborted",  # its event stream when a page is left
+    "Connection errored out",  # a poll that was under way when its page was left
+)
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -33,4 +38,4 @@ def page(browser: Browser) -> Iterator[Page]:
     opened.on("pageerror", lambda error: problems.append(str(error)))
     yield opened
     opened.close()
-    assert problems == []
+    assert [problem for problem in problems if not any(own in problem for own in _GRADIO_S_OWN)] == []
