@@ -55,5 +55,6 @@ def preprocess_spec(tiny_wan: Path) -> PreprocessSpec:
 
 
 @pytest.fixture
-def train_spec(tiny_wan: Path) -> TrainSpec:
-    return TrainSpec(model=str(tiny_wan), parquet="../1/combined_parquet_dataset", steps=3)
+def train_spec(tiny_wan: Path, fastvideo_fixtures: Path) -> TrainSpec:
+    """A training on the Parquet that FastVideo itself made with this model."""
+    return TrainSpec(model=str(tiny_wan), parquet=str(fastvideo_fixtures / "t2v"), steps=3)

@@ -100,7 +100,9 @@ def test_clips_become_parquet_then_an_adapter_that_diffusers_loads(parquet_job, 
     assert "17 are needed" in left_out["short.mp4"]
 
     validation = Validation(prompts=["a square"], every=2, sampling_steps=2)
-    spec = train_spec.model_copy(update={"steps": 4, "validation": validation, "saving": Saving(every=2)})
+    parquet = f"../{parquet_job.id}/combined_parquet_dataset"
+    plan = {"parquet": parquet, "steps": 4, "validation": validation, "saving": Saving(every=2)}
+    spec = train_spec.model_copy(update=plan)
     job = wait_for(queue.enqueue(spec, "LoRA", parent_id=parquet_job.id), JobStatus.FINISHED)
     assert (job.status, job.done, job.total) == (JobStatus.FINISHED, 4, 4)
     assert [sample.step for sample in artifacts.of_job(job.id, "sample")] == [0, 2, 4]
@@ -115,7 +117,7 @@ def test_clips_become_parquet_then_an_adapter_that_diffusers_loads(parquet_job, 
     )
 
 
-def test_a_stopped_run_keeps_a_checkpoint_and_resumes_from_it(parquet_job, train_spec):
+def test_a_stopped_run_keeps_a_checkpoint_and_resumes_from_it(processes, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 400, "saving": Saving(every=400)}), "LoRA")
     wait_until(lambda: jobs.get(job.id).done >= 3)
     jobs.request_stop(job.id)
@@ -129,7 +131,7 @@ def test_a_stopped_run_keeps_a_checkpoint_and_resumes_from_it(parquet_job, train
     assert f"Continued from step {at}" in job.folder.log.read_text()
 
 
-def test_a_killed_engine_is_said_and_started_again_from_its_checkpoint(parquet_job, train_spec):
+def test_a_killed_engine_is_said_and_started_again_from_its_checkpoint(processes, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 300, "saving": Saving(every=5)}), "LoRA")
     wait_until(lambda: job.folder.newest_checkpoint())
     os.kill(engine_pids(job)[0], signal.SIGKILL)
@@ -139,7 +141,7 @@ def test_a_killed_engine_is_said_and_started_again_from_its_checkpoint(parquet_j
     assert "Continued from step" in job.folder.log.read_text()
 
 
-def test_a_killed_worker_takes_its_engine_along_and_its_job_goes_on_when_it_is_back(processes, parquet_job, train_spec):
+def test_a_killed_worker_takes_its_engine_along_and_its_job_goes_on_when_it_is_back(processes, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 300, "saving": Saving(every=5)}), "LoRA")
     wait_until(lambda: job.folder.newest_checkpoint())
     assert engine_pids(job)
@@ -150,7 +152,7 @@ def test_a_killed_worker_takes_its_engine_along_and_its_job_goes_on_when_it_is_b
     assert (finished.status, finished.attempts) == (JobStatus.FINISHED, 2)
 
 
-def test_a_worker_that_is_shut_down_puts_its_job_back(processes, parquet_job, train_spec):
+def test_a_worker_that_is_shut_down_puts_its_job_back(processes, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 2000, "saving": Saving(every=2000)}), "LoRA")
     wait_until(lambda: jobs.get(job.id).done >= 3)
     processes.end("worker")
