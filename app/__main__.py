@@ -1,10 +1,11 @@
 """Start the web server: `python -m app`."""
 
+import errno
 import os
 import socket
 import sys
 
-from worker import settings
+from worker import settings, store
 
 # Uploads land beside the datasets, so that taking one in is a rename; Gradio reads this when it is imported.
 os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads()))
@@ -15,8 +16,9 @@ from app import media, studio, theme
 
 def main() -> None:
     """Serve the studio until the process is asked to end."""
+    settings.refuse_impossible()
     _refuse_taken_port(settings.host(), settings.port())
-    settings.home().mkdir(parents=True, exist_ok=True)
+    store.stay_open()
     pages = studio.build().queue(default_concurrency_limit=16)
     # Not mounted into an app of ours: a mounted Gradio serves any file that a forged request names.
     server, _, _ = pages.launch(
@@ -29,7 +31,9 @@ def main() -> None:
         theme=theme.THEME,
         head=theme.head(),
         footer_links=[],
-        blocked_paths=[str(settings.home() / "studio.db")],
+        # What a handler returns is served when it lies in the current folder or the system's temporary one;
+        # none of ours returns a path, and even a home in such a place stays closed.
+        blocked_paths=[str(path) for path in settings.private_paths()],
     )
     server.include_router(media.router)
     print(f"FastVideo Studio is ready: {_address()}", flush=True)
@@ -42,9 +46,12 @@ def _refuse_taken_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            sys.exit(
-                f"Port {port} on {host} cannot be used ({error.strerror}); choose another: make studio PORT={port + 1}"
-            )
+            cures = {
+                errno.EADDRINUSE: f"choose another port: make studio PORT={port + 1}",
+                errno.EACCES: "choose a port from 1024 on: make studio PORT=7860",
+            }
+            cure = cures.get(error.errno or 0, "set HOST to an address of this machine, 127.0.0.1 or 0.0.0.0")
+            sys.exit(f"Port {port} on {host} cannot be used ({error.strerror}); {cure}.")
 
 
 def _address() -> str:

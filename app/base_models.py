@@ -46,5 +46,5 @@ def family(model: str) -> Family:
         # It may not be made yet; then only its place is known, which says enough.
         model = str(settings.small_model()) if settings.small_model().exists() else CHOICES[1][1]
     if not is_folder(model) and not _HUB_ID.fullmatch(model):
-        raise ModelError(f"`{model}` is neither a folder nor a Hugging Face id; write owner/name or a path.")
+        raise ModelError(f"“{model}” is neither a folder nor a Hugging Face id; write owner/name or a path.")
     return family_of(model)

@@ -1,5 +1,6 @@
 """What every page has around its content: the bar on top, what the studio lacks at the moment, and a heading."""
 
+import shutil
 import time
 from html import escape
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import gradio as gr
 from gradio.components.navbar import Navbar
 
-from worker import queue
+from fastvideo_engine.errors import StorageError
+from worker import queue, settings
 from worker.store import workers
 
 START_A_WORKER = "python -m worker"
 _LINKS = (("Home", "/"), ("Datasets", "/datasets"), ("Train", "/train"), ("Runs", "/runs"))
 _SECONDS_BETWEEN_LOOKS = 5
+_LITTLE_DISK_BYTES = 20_000_000
 _LOGO = (
     '<svg width="18" height="18" viewBox="0 0 18 18" aria-hidden="true" fill="currentColor">'
     '<rect x="1" y="3" width="16" height="12" rx="3" opacity=".18"/><path d="M7 6.2v5.6L12 9z"/></svg>'
@@ -26,11 +29,12 @@ POLLED: dict[str, Any] = {**QUIET, "queue": False}
 """For events of a timer: without the queue each costs one request and a quarter of the time."""
 
 
-def draw(active: str) -> None:
+def draw(page: gr.Blocks, active: str) -> None:
     """Draw the bar with one link marked, and the notices below it, which look after themselves."""
     Navbar(visible=False)
     gr.HTML(_bar(active), elem_classes="fvs-bar-holder")
-    notices = gr.HTML(notices_html, elem_classes="fvs-notices")
+    notices = gr.HTML(elem_classes="fvs-notices")
+    page.load(notices_html, outputs=notices, **QUIET)
     gr.Timer(_SECONDS_BETWEEN_LOOKS).tick(notices_html, outputs=notices, **POLLED)
 
 
@@ -40,28 +44,44 @@ def heading(title: str, subtitle: str = "") -> str:
     return f'<header class="fvs-page-header"><div><h1>{escape(title)}</h1>{below}</div></header>'
 
 
-def notice(level: str, text: str) -> str:
-    """Write a bar that says something; the text is plain, `code` between backticks aside."""
+def notice(level: str, text: str, link: tuple[str, str] | None = None) -> str:
+    """Write a bar that says something; the text is plain, `code` between backticks aside.
+
+    A link is a title and an address.
+    """
     parts = [escape(part) for part in text.split("`")]
     marked = "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
     role = "alert" if level == "error" else "status"
-    return f'<div class="fvs-notice" data-level="{level}" role="{role}"><p>{marked}</p></div>'
+    more = f' <a href="{escape(link[1])}">{escape(link[0])}</a>' if link else ""
+    return f'<div class="fvs-notice" data-level="{level}" role="{role}"><p>{marked}{more}</p></div>'
 
 
 def notices_html() -> str:
     """Say what keeps jobs from running just now; empty when nothing does."""
+    free = shutil.disk_usage(settings.home()).free
+    if free < _LITTLE_DISK_BYTES:
+        left = f"{free / 1e6:.0f} MB left"
+        where = f"The disk that holds {settings.home()} is full ({left})"
+        return notice("error", f"{where}, so nothing new can be kept; make room there. What is complete stays.")
     if not _redis.answers():
         return notice(
             "error",
             "Redis does not answer, so no job can start. Nothing is lost: what you ask for waits. "
             "Start it with `python -m worker.redis_server`, or everything with `make studio`.",
         )
-    if not workers.alive():
+    if not _workers_alive():
         return notice(
             "warning",
             f"No worker is running, so jobs wait. Start one with `{START_A_WORKER}`, or everything with `make studio`.",
         )
     return ""
+
+
+def _workers_alive() -> bool:
+    try:
+        return bool(workers.alive())
+    except StorageError:
+        return False
 
 
 class _Redis:

@@ -36,7 +36,7 @@ class Form:
         return list(self.inputs.values())
 
     def settings(self, values: tuple[Any, ...]) -> Settings:
-        """Nest the values of the inputs the way the spec does; an input left empty takes the field's default."""
+        """Nest the values of the inputs the way the spec does; what may be empty and is, takes the field's default."""
         settings: Settings = dict(self.fixed)
         for name, value in zip(self.inputs, values, strict=False):
             if value is not None and value != "":
@@ -57,12 +57,17 @@ class Form:
         `decided` stands in for required fields that the handler fills in later.
         """
 
+        @readable
         def verdicts(*values: Any) -> list[Any]:
-            problems = self.problems({**self.settings(values), **decided}, check)
+            problems = self._left_empty(values) or self.problems({**self.settings(values), **decided}, check)
             own = [gr.validate(name not in problems, problems.get(name, "")) for name in self.inputs]
             return own + [gr.validate(True, "")] * (len(values) - len(own))
 
         return verdicts
+
+    def _left_empty(self, values: tuple[Any, ...]) -> dict[str, str]:
+        empty = [name for name, value in zip(self.inputs, values, strict=False) if value is None or value == ""]
+        return {name: "Fill this in." for name in empty if not _may_be_empty(_field(self.spec_class, name))}
 
     def problems(self, settings: Settings, check: Check) -> dict[str, str]:
         """Say each wrong field by its dotted name: what the spec refuses first, then what the check does."""
@@ -155,7 +160,8 @@ def _number(field: FieldInfo, kind: type, default: Any, common: dict[str, Any]) 
     if kind is int and low is not None and high is not None and high - low <= _WIDEST_SLIDER:
         return gr.Slider(low, high, value=default, step=1, **common)
     # Bounds are left to the spec: a browser that refuses a value silently explains nothing.
-    return gr.Number(value=default, precision=0 if kind is int else None, **common)
+    # Nor is a fraction rounded to a whole number behind its writer's back.
+    return gr.Number(value=default, **common)
 
 
 def _bound(field: FieldInfo, kind: type[annotated_types.Ge] | type[annotated_types.Le]) -> Any:
@@ -163,6 +169,10 @@ def _bound(field: FieldInfo, kind: type[annotated_types.Ge] | type[annotated_typ
         if isinstance(bound, kind):
             return bound.ge if isinstance(bound, annotated_types.Ge) else bound.le
     return None
+
+
+def _may_be_empty(field: FieldInfo) -> bool:
+    return not field.is_required() and field.get_default(call_default_factory=True) in (None, "", [])
 
 
 def _without_none(annotation: Any) -> Any:

@@ -2,7 +2,9 @@
 
 import threading
 from pathlib import Path
+from typing import Annotated
 
+import fastapi
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse
 
@@ -13,6 +15,7 @@ from worker.store.tables import Artifact, Clip
 
 router = APIRouter(prefix="/media")
 
+_Id = Annotated[int, fastapi.Path(ge=1, lt=2**63)]
 _CACHED = {"Cache-Control": "private, max-age=31536000, immutable"}  # what an id names never changes
 _proxies_in_making = threading.Lock()
 
@@ -30,7 +33,7 @@ def artifact_url(artifact: Artifact) -> str:
 
 
 @router.get("/clip/{clip_id}")
-def clip(clip_id: int) -> FileResponse:
+def clip(clip_id: _Id) -> FileResponse:
     """Send a clip, or the copy that browsers can play, made when it is asked for first."""
     found = datasets.clip(clip_id)
     if found is None or found.problem:
@@ -39,7 +42,7 @@ def clip(clip_id: int) -> FileResponse:
 
 
 @router.get("/poster/{clip_id}")
-def poster(clip_id: int) -> FileResponse:
+def poster(clip_id: _Id) -> FileResponse:
     """Send the picture that stands for a clip."""
     found = datasets.clip(clip_id)
     if found is None:
@@ -48,7 +51,7 @@ def poster(clip_id: int) -> FileResponse:
 
 
 @router.get("/artifact/{artifact_id}")
-def artifact(artifact_id: int, name: str | None = None) -> FileResponse:
+def artifact(artifact_id: _Id, name: str | None = None) -> FileResponse:
     """Send a result of a run; with a name it is saved under that name instead of shown."""
     found = artifacts.get(artifact_id)
     if found is None or found.file.is_dir():

@@ -17,7 +17,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # Celery warns that tasks acknowledged late may run twice after Redis was away; ours are acknowledged early.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-    settings.home().mkdir(parents=True, exist_ok=True)
+    settings.refuse_impossible()
     _wait_for_redis()
     queue.app.worker_main(["--quiet", "worker", "--loglevel", "warning"])
 

@@ -11,8 +11,8 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
-from sqlalchemy.exc import OperationalError
 
+from fastvideo_engine.errors import StorageError
 from worker import devices
 from worker.queue import ring
 from worker.store import jobs, workers
@@ -56,8 +56,8 @@ def _beat_until_leaving() -> None:
             workers.beat(platform.node(), os.getpid(), devices.of_this_host())
             requeue_orphans(platform.node())
             _ring_for_waiting(rung_at)
-        except OperationalError as error:  # a database that is locked or gone for a while: the next beat tries again
-            _log.warning("The database does not answer: %s", error.orig)
+        except StorageError as error:  # a database that is locked or gone for a while: the next beat tries again
+            _log.warning("%s", error)
         leaving.wait(SECONDS_BETWEEN_BEATS)
     workers.leave(platform.node())
 

@@ -21,7 +21,7 @@ def main() -> None:
     server = find_server()
     if server is None:
         sys.exit("There is no redis-server here: install Redis (apt or brew install redis) or set REDIS_URL.")
-    settings.home().mkdir(parents=True, exist_ok=True)
+    settings.refuse_impossible()
     os.execv(server, [str(server), *_arguments()])
 
 

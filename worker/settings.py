@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def uploads() -> Path:
 def small_model() -> Path:
     """The bundled base model, made on first use."""
     return home() / "models" / "small-wan"
+
+
+def private_paths() -> list[Path]:
+    """What no web request may name by its path: pages show it by id, or not at all."""
+    database = home() / "studio.db"
+    return [database, home() / "studio.db-wal", datasets(), runs(), small_model().parent, redis_socket()]
 
 
 def database_url() -> str:
@@ -59,3 +66,16 @@ def host() -> str:
 
 def port() -> int:
     return int(os.environ.get("PORT") or 7860)
+
+
+def refuse_impossible() -> None:
+    """End the program with one sentence when the environment asks for what cannot be."""
+    asked = os.environ.get("PORT") or "7860"
+    if not (asked.isascii() and asked.isdigit() and 0 < int(asked) < 65536):
+        sys.exit(f"PORT={asked} is no port; choose a number from 1024 to 65535: make studio PORT=7861")
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"STUDIO_HOME={home()} cannot be made ({error.strerror}); name a folder that you may write to.")
+    if not os.access(home(), os.W_OK | os.X_OK):
+        sys.exit(f"STUDIO_HOME={home()} is not writable; name a folder that you may write to.")

@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+from worker import settings
+
 PROCFILE = Path(__file__).parents[1] / "Procfile"
 SECONDS_TO_LEAVE = 10
 _PR_SET_PDEATHSIG = 1
@@ -32,7 +34,8 @@ class Supervisor:
     def run(self, commands: dict[str, list[str]]) -> int:
         """Start the commands and return the exit code of the first that ends, 0 after Ctrl-C."""
         for number in _ASKED:
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has SIGHUP ignored, and means it
+                signal.signal(number, self._on_signal)
         printers = []
         for name, command in commands.items():
             if self._times_asked:
@@ -124,4 +127,5 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    settings.refuse_impossible()
     sys.exit(Supervisor().run(read_procfile(PROCFILE)))

@@ -9,12 +9,15 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from fastvideo_engine.errors import StorageError
 from worker import devices, launch, watch
 from worker.queue import RUN_JOB, app, ring
 from worker.recover import leaving
 from worker.store import jobs
 from worker.store.tables import Job, JobStatus
 
+SECONDS_BETWEEN_TRIES = 2
+"""How often it is tried to write down a job's end on a disk that is full."""
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +44,12 @@ def _run(job: Job) -> None:
         exit_code = watch.see_through(job, launch.start(job, command), leaving)
         if exit_code:
             break
-    watch.conclude(job, events_before, exit_code, leaving.is_set())
+    while True:
+        try:
+            return watch.conclude(job, events_before, exit_code, leaving.is_set())
+        except (StorageError, OSError):
+            if leaving.wait(SECONDS_BETWEEN_TRIES):
+                raise
 
 
 def _ring_waiting() -> None:

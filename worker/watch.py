@@ -1,11 +1,16 @@
 """Follow a started process: heartbeat, events into the row, the wish to stop passed on, its end understood."""
 
+import contextlib
+import logging
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from multiprocessing.synchronize import Event as Leaving
 from pathlib import Path
 
+from fastvideo_engine.errors import StorageError
 from fastvideo_engine.events import ClipImported, Event, Failed, Finished, Stopped, read_events
 from worker import launch
 from worker.store import intake, jobs
@@ -14,6 +19,8 @@ from worker.store.tables import Job, JobStatus
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_LEAVE = 6
 """What an engine gets to save and leave when its worker is shut down."""
+_FULL_DISK_BYTES = 4_000_000
+_log = logging.getLogger(__name__)
 
 
 def see_through(job: Job, process: subprocess.Popen[bytes], leaving: Leaving) -> int:
@@ -24,16 +31,26 @@ def see_through(job: Job, process: subprocess.Popen[bytes], leaving: Leaving) ->
     assert job.id is not None
     deadline = None
     while process.poll() is None:
-        if jobs.beat(job.id) or leaving.is_set():
-            job.folder.ask_to_stop()
         if leaving.is_set():
             deadline = deadline or time.monotonic() + SECONDS_TO_LEAVE
         if deadline and time.monotonic() > deadline:
             launch.kill(process)
-        fold(job)
+        with _another_time():
+            if jobs.beat(job.id) or leaving.is_set():
+                job.folder.ask_to_stop()
+            fold(job)
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    fold(job)
     return process.returncode
+
+
+@contextlib.contextmanager
+def _another_time() -> Iterator[None]:
+    # A full disk must not end the watch: the engine would go on with nobody to see it. The next look tries again.
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        _log.warning("%s", error)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def fold(job: Job) -> list[Event]:
@@ -52,8 +69,10 @@ def conclude(job: Job, events_before: int, exit_code: int, leaving: bool) -> Non
     """Decide what a process's end means for its job, by its last word or by how it died.
 
     Its words are those after the first `events_before` bytes of the events: earlier attempts do not count.
+    Raises `StorageError` while the row cannot be written.
     """
     assert job.id is not None
+    fold(job)
     match _last_word(job, events_before):
         case Finished(text=text):
             jobs.finish(job.id, JobStatus.FINISHED, text)
@@ -100,6 +119,8 @@ def _how_it_was_killed(exit_code: int) -> str:
 
 
 def _unexplained(job: Job, exit_code: int) -> str:
+    if shutil.disk_usage(job.folder.path).free < _FULL_DISK_BYTES:
+        return "The disk is full; make room, then press Resume: what was complete is kept."
     return f"The engine ended without a word (exit code {exit_code}); its last line was: {_last_line(job.folder.log)}"
 
 

@@ -1,14 +1,14 @@
 """Datasets: all of them, and the two ways to make one."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app import chrome, clip_cards, forms, navigation, words
+from app import chrome, clip_cards, dataset_cards, forms, navigation, words
 from app.errors import readable
 from app.widgets.clip_grid import clip_grid
+from fastvideo_engine.errors import DataError
 from fastvideo_engine.specs import ImportSpec, spec_from
 from fastvideo_engine.specs.base import anchored_folder
 from worker import queue
@@ -19,7 +19,7 @@ _PREVIEWED_ROWS = 4
 
 
 def build(page: gr.Blocks) -> None:
-    chrome.draw("Datasets")
+    chrome.draw(page, "Datasets")
     gr.HTML(chrome.heading("Datasets", "Clips and captions that a model can learn from."))
     address = gr.Textbox(visible="hidden")
     with gr.Tabs():
@@ -65,10 +65,11 @@ def _build_import(address: gr.Textbox) -> None:
 def create_from_files(files: list[str]) -> tuple[str, None]:
     """Make a dataset from uploaded files, named after the first; return the address of its page."""
     videos = [Path(file) for file in files if Path(file).suffix.lower() not in (".json", ".txt")]
+    if not videos:
+        raise DataError("Drop the videos too: captions alone make no dataset.")
     dataset = datasets.create(videos[0].stem if len(videos) == 1 else f"Dataset of {words.count(len(videos), 'clip')}")
     assert dataset.id is not None
-    for sentence in intake.take_in(dataset.id, [(Path(file), Path(file).name) for file in files]).notices:
-        gr.Warning(sentence)
+    intake.take_in(dataset.id, [(Path(file), Path(file).name) for file in files])
     return navigation.dataset(dataset.id), None
 
 
@@ -80,8 +81,8 @@ def start_preview(settings: forms.Settings) -> tuple[int | None, str, gr.Timer]:
 
 def start_import(settings: forms.Settings) -> str:
     dataset = datasets.create(Path(settings["dataset"]).name)
-    queue.enqueue(spec_from(_anchored(settings)), f"Import of {settings['dataset']}", dataset_id=dataset.id)
-    return navigation.dataset(dataset.id)
+    job = queue.enqueue(spec_from(_anchored(settings)), f"Import of {settings['dataset']}", dataset_id=dataset.id)
+    return navigation.run(job.id)
 
 
 def show_preview(job_id: int) -> tuple[Any, str, gr.Timer]:
@@ -92,6 +93,8 @@ def show_preview(job_id: int) -> tuple[Any, str, gr.Timer]:
         "queued": chrome.notice("info", "Waiting for a worker …"),
         "failed": chrome.notice("error", job.message),
     }.get(job.status.value, "")
+    for row in artifacts.rejected_by(job_id):
+        told += chrome.notice("warning", f"{row.clip} would be left out: {row.reason}")
     if job.status == "running":
         told = chrome.notice("info", f"{job.phase or 'Reading the first rows'} …")
     return gr.update(value=clip_cards.of_preview(rows), visible=bool(rows)), told, gr.Timer(active=not job.is_over)
@@ -102,18 +105,7 @@ def show_cards() -> str:
     if not cards:
         told = "<h2>No datasets yet</h2><p>Drop a handful of clips above to make the first.</p>"
         return f'<div class="fvs-empty">{told}</div>'
-    return f'<div class="fvs-cards">{"".join(_card(card) for card in cards)}</div>'
-
-
-def _card(card: datasets.DatasetCard) -> str:
-    picture = f'<img src="/media/poster/{card.cover}" alt="" loading="lazy">' if card.cover else ""
-    captions = "all captioned" if card.captioned == card.usable else f"{card.usable - card.captioned} without a caption"
-    facts = f"{words.count(card.clips, 'clip')} · {words.lasting(card.seconds)} · {captions}"
-    address = navigation.dataset(card.dataset.id)
-    return (
-        f'<a class="fvs-card fvs-dataset" href="{address}"><div class="fvs-cover">{picture}</div>'
-        f"<b>{escape(card.dataset.name)}</b><span>{facts}</span></a>"
-    )
+    return f'<div class="fvs-cards">{"".join(dataset_cards.draw(card) for card in cards)}</div>'
 
 
 def _anchored(settings: forms.Settings) -> forms.Settings:

@@ -11,7 +11,7 @@ _SHOWN_RUNS = 6
 
 
 def build(page: gr.Blocks) -> None:
-    chrome.draw("Home")
+    chrome.draw(page, "Home")
     gr.HTML(chrome.heading("Home", "Finetune a video model on your own clips, and see what it learned."))
     checklist = gr.HTML()
     newest = gr.HTML()

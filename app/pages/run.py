@@ -24,43 +24,50 @@ _LOG_BYTES = 60_000
 
 
 def build(page: gr.Blocks) -> None:
-    chrome.draw("Runs")
+    chrome.draw(page, "Runs")
     heading = gr.HTML()
     job_id = gr.Number(visible=False, precision=0)
-    live = run_live()
-    with gr.Row(elem_classes="fvs-actions"):
-        stop = gr.Button("Stop", visible=False)
-        resume = gr.Button("Resume", variant="primary", visible=False)
-    results = gr.HTML()
-    with gr.Column(visible=False) as judged:
-        gr.HTML('<h2 class="fvs-title">Validation videos</h2>')
-        matrix = sample_matrix()
-        gr.HTML('<h2 class="fvs-title">Loss</h2>')
-        curve = loss_curve()
-    rejected = rejected_clips(visible=False)
-    with gr.Accordion("Log", open=False):
-        log = log_tail()
-    with gr.Accordion("Settings and shell command", open=False):
-        settings_card = gr.HTML()
+    with gr.Column(visible=False) as found:
+        live = run_live()
+        with gr.Row(elem_classes="fvs-actions"):
+            stop = gr.Button("Stop", visible=False)
+            resume = gr.Button("Resume", variant="primary", visible=False)
+        results = gr.HTML()
+        with gr.Column(visible=False) as judged:
+            gr.HTML('<h2 class="fvs-title">Validation videos</h2>')
+            matrix = sample_matrix()
+            gr.HTML('<h2 class="fvs-title">Loss</h2>')
+            curve = loss_curve()
+        rejected = rejected_clips(visible=False)
+        with gr.Accordion("Log", open=False):
+            log = log_tail()
+        with gr.Accordion("Settings and shell command", open=False):
+            settings_card = gr.HTML()
     timer = gr.Timer(_SECONDS_BETWEEN_LOOKS, active=False)
 
     moving = [live, stop, resume, results, matrix, curve, rejected, log, timer]
-    page.load(open_page, outputs=[job_id, heading, settings_card, judged], **chrome.QUIET).then(
-        show, job_id, moving, **chrome.QUIET
-    )
+    opened = page.load(open_page, outputs=[job_id, found, heading, settings_card, judged], **chrome.QUIET)
+    opened.then(show, job_id, moving, **chrome.QUIET)
     timer.tick(show, job_id, moving, **chrome.POLLED)
     stop.click(stop_job, job_id, moving, **chrome.QUIET)
     resume.click(resume_job, job_id, moving, **chrome.QUIET)
 
 
-def open_page(request: gr.Request) -> tuple[int | None, str, str, Any]:
+def open_page(request: gr.Request) -> tuple[int | None, Any, str, str, Any]:
     job = jobs.get(navigation.id_from(request) or 0)
     if job is None:
-        return None, chrome.heading("There is no such run", "Look for it in Runs."), "", gr.update(visible=False)
+        lost = chrome.heading("There is no such run", "Look for it in Runs.")
+        return None, gr.update(visible=False), lost, "", gr.update(visible=False)
     heading = chrome.heading(
         f"#{job.id} {job.title}", f"{job_cards.KINDS[job.kind]} · asked for {words.ago(job.created_at)}"
     )
-    return job.id, heading, _settings_card(job), gr.update(visible=job.kind in ("train", "generate"))
+    return (
+        job.id,
+        gr.update(visible=True),
+        heading,
+        _settings_card(job),
+        gr.update(visible=job.kind in ("train", "generate")),
+    )
 
 
 @readable

@@ -10,7 +10,7 @@ _SHOWN = 200
 
 
 def build(page: gr.Blocks) -> None:
-    chrome.draw("Runs")
+    chrome.draw(page, "Runs")
     gr.HTML(chrome.heading("Runs", "Trainings and everything else that was asked of the workers."))
     trainings, others = gr.HTML(), gr.HTML()
     timer = gr.Timer(4)

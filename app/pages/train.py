@@ -17,7 +17,7 @@ TITLE, PATH = "Train", "/train"
 
 
 def build(page: gr.Blocks) -> None:
-    chrome.draw("Train")
+    chrome.draw(page, "Train")
     gr.HTML(chrome.heading("Train", "Teach a base model what your clips show."))
     address = gr.Textbox(visible="hidden")
     missing = gr.HTML()
@@ -86,6 +86,10 @@ def can_be_trained(values: forms.Settings) -> dict[str, str]:
     folder = settings.runs() / "0" / Path(values["parquet"]).expanduser()
     if not folder.resolve().is_dir():
         problems["parquet"] = f"There is no folder {values['parquet']}; choose one of the list, or type a path."
+    elif not any(folder.resolve().rglob("*.parquet")):
+        problems["parquet"] = (
+            f"There is no Parquet in {values['parquet']}; preprocess a dataset, and choose its result."
+        )
     return problems
 
 

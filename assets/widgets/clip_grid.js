@@ -62,14 +62,14 @@ const save = async (card) => {
   const text = card.area.value;
   card.sending = true;
   showSaving(card, "busy", "Saving…");
-  const answer = await ask(server.save_caption, card.id, text);
+  const answer = await ask(server.save_caption, card.id, text, card.stored);
   card.sending = false;
   if (!answer.ok) return showSaving(card, "failed", `Not saved: ${answer.error || NO_ANSWER}`);
   Object.assign(card, { stored: text, deferred: null, savedAt: performance.now() });
   remember((clips) => clips.map((clip) => (clip.id === card.id ? { ...clip, caption: text } : clip)));
   showSummary();
   if (isUnsaved(card)) return save(card);
-  showSaving(card, "done", "Saved");
+  showSaving(card, answer.notice ? "waiting" : "done", answer.notice || "Saved");
 };
 
 const typed = (card) => {

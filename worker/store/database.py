@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, SQLModel, create_engine
 
+from fastvideo_engine.errors import StorageError
 from worker import settings
 from worker.store import tables
 
@@ -20,17 +22,46 @@ now = time.time  # rows keep seconds since 1970, which SQLite and PostgreSQL com
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """Give a session whose rows stay readable after it is closed."""
-    with Session(_engine(settings.database_url()), expire_on_commit=False) as session:
+    """Give a session whose rows stay readable after it is closed; raise `StorageError` when there is no reading."""
+    with _failures_in_words(), Session(_engine(settings.database_url()), expire_on_commit=False) as session:
         yield session
 
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """Give a session that commits at its end and holds the write lock from its start, so none interleaves."""
-    engine = _engine(settings.database_url()).execution_options(for_writing=True)
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        yield session
+    """Give a session that commits at its end and holds the write lock from its start, so none interleaves.
+
+    Raises `StorageError` when nothing can be written, on a full disk, say.
+    """
+    with _failures_in_words():
+        engine = _engine(settings.database_url()).execution_options(for_writing=True)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def stay_open() -> None:
+    """Keep a connection for as long as this process lives; for processes that never fork.
+
+    When the last connection closes, SQLite removes the files beside the database; to make them anew, even for
+    reading, takes room on the disk. So pages stay readable on a full one.
+    """
+    connection = _engine(settings.database_url()).connect()
+    connection.exec_driver_sql("SELECT count(*) FROM job")  # only a first look makes those files
+    connection.rollback()
+    _kept_open.append(connection)
+
+
+_kept_open: list[Connection] = []
+
+
+@contextmanager
+def _failures_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        why = str(error.orig).rstrip(".")
+        told = f"The studio's database cannot be read or written ({why}); make room on the disk of {settings.home()}."
+        raise StorageError(told) from error
 
 
 @functools.cache
@@ -44,6 +75,9 @@ def _engine(url: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")  # the mode cannot be changed within a transaction
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file from then on
     with engine.execution_options(for_writing=True).begin() as connection:  # web and worker start together
         SQLModel.metadata.create_all(connection, tables=tables.ALL)
     return engine
@@ -51,7 +85,6 @@ def _engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 must not begin transactions of its own: _begin_sqlite does
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
 

@@ -1,14 +1,15 @@
 """Datasets, their clips and their captions."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, delete, select, update
 
 from worker.store.database import now, reading, writing
-from worker.store.tables import Clip, Dataset
+from worker.store.tables import Clip, Dataset, Job
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,22 @@ def create(name: str) -> Dataset:
 def rename(dataset_id: int, name: str) -> None:
     with writing() as session:
         session.exec(update(Dataset).where(col(Dataset.id) == dataset_id).values(name=name.strip()))
+
+
+def set_notices(dataset_id: int, notices: list[str]) -> None:
+    """Keep what there is to say about the files that came last, so that it outlives the page they came by."""
+    with writing() as session:
+        session.exec(update(Dataset).where(col(Dataset.id) == dataset_id).values(notices=notices))
+
+
+def forget_empty(dataset_id: int) -> bool:
+    """Forget a dataset without clips; False when it has some."""
+    with writing() as session:
+        if session.exec(select(Clip.id).where(Clip.dataset_id == dataset_id)).first() is not None:
+            return False
+        session.exec(update(Job).where(col(Job.dataset_id) == dataset_id).values(dataset_id=None))
+        session.exec(delete(Dataset).where(col(Dataset.id) == dataset_id))
+        return True
 
 
 def get(dataset_id: int) -> Dataset | None:
@@ -91,11 +108,14 @@ def add_clip(clip: Clip) -> Clip:
         return clip
 
 
-def set_caption(clip_id: int, caption: str) -> bool:
-    """Keep a caption; False when the clip is gone."""
+def set_caption(clip_id: int, caption: str) -> str | None:
+    """Keep a caption and return the one that it replaces; None when the clip is gone."""
     with writing() as session:
-        changed = session.exec(update(Clip).where(col(Clip.id) == clip_id).values(caption=caption.strip()))
-        return bool(changed.rowcount)
+        clip = session.get(Clip, clip_id)
+        if clip is None:
+            return None
+        replaced, clip.caption = clip.caption, caption.strip()
+        return replaced
 
 
 def set_captions(dataset_id: int, captions: Mapping[str, str]) -> list[str]:
@@ -106,19 +126,27 @@ def set_captions(dataset_id: int, captions: Mapping[str, str]) -> list[str]:
     with writing() as session:
         by_key = _clips_by_key(session, dataset_id)
         missing = {}
-        for key, caption in captions.items():
-            if key in by_key:
-                by_key[key].caption = caption
+        for name, caption in captions.items():
+            if _plain(name) in by_key:
+                by_key[_plain(name)].caption = caption
             else:
-                missing[key] = caption
+                missing[name] = caption
         dataset = session.get_one(Dataset, dataset_id)
-        dataset.waiting_captions = {**dataset.waiting_captions, **missing}
+        waiting = {_plain(name): caption for name, caption in missing.items()}
+        dataset.waiting_captions = {**dataset.waiting_captions, **waiting}
         return list(missing)
 
 
 def caption_keys(clip_name: str) -> tuple[str, str]:
-    """Say by which names a caption file may mean a clip."""
-    return clip_name, PurePath(clip_name).stem
+    """Say by which names a caption file may mean a clip: its own, and its own without the ending.
+
+    Letters and figures alone count, since browsers and servers replace others on a file's way up.
+    """
+    return _plain(clip_name), _plain(PurePath(clip_name).stem)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def remove_clip(clip_id: int) -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fastvideo_engine.captions import name_and_caption
 from fastvideo_engine.errors import ClipError, DataError
@@ -44,6 +44,7 @@ def take_in(dataset_id: int, files: Sequence[tuple[Path, str]]) -> Intake:
             _take_captions(dataset_id, name, read_captions(path, name), intake)
         except DataError as error:
             intake.notices.append(str(error))
+    datasets.set_notices(dataset_id, intake.notices)
     return intake
 
 
@@ -74,7 +75,7 @@ def read_captions(path: Path, name: str) -> dict[str, str]:
             f"{name} is not readable as JSON (line {error.lineno}: {error.msg}); correct it there."
         ) from None
     named = [name_and_caption(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    captions = {safe_name(video): caption for video, caption in named if video}
+    captions = {PurePosixPath(video).name: caption for video, caption in named if video}
     if not captions:
         raise DataError(f'{name} holds no captions; it must be a list like [{{"path": "a.mp4", "cap": "a red car"}}].')
     return captions

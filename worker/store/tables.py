@@ -30,6 +30,8 @@ class Dataset(SQLModel, table=True):
     created_at: float
     waiting_captions: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Captions that a caption file gave to files which are not here yet."""
+    notices: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """What there was to say about the files that came last."""
 
 
 class Clip(SQLModel, table=True):

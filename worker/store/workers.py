@@ -7,7 +7,7 @@ from sqlmodel import select
 from worker.store.database import now, reading, writing
 from worker.store.tables import Worker
 
-SECONDS_UNTIL_SILENT = 20
+SECONDS_UNTIL_SILENT = 10
 """A worker that has said nothing for so long is taken for gone."""
 
 

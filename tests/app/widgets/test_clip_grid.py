@@ -25,7 +25,7 @@ class Keeper:
         self.value = {"clips": list(clips), "read_only": False}
         self.error = None
 
-    def keep(self, clip_id, caption):
+    def keep(self, clip_id, caption, before):
         if self.error is None:
             self.captions[clip_id] = caption
         return {"ok": self.error is None, "error": self.error}
