@@ -12,7 +12,7 @@ from app.widgets.log_tail import log_tail
 from app.widgets.rejected import rejected_clips
 from app.widgets.run_live import run_live
 from app.widgets.sync_player import sample_matrix
-from fastvideo_engine.specs import GenerateSpec, TrainSpec
+from fastvideo_engine.specs import TrainSpec
 from worker import queue, settings
 from worker.store import artifacts, jobs
 from worker.store.tables import Artifact, Job, JobStatus
@@ -66,7 +66,7 @@ def open_page(request: gr.Request) -> tuple[int | None, Any, str, str, Any]:
         gr.update(visible=True),
         heading,
         _settings_card(job),
-        gr.update(visible=job.kind in ("train", "generate")),
+        gr.update(visible=job.kind == "train"),
     )
 
 
@@ -84,7 +84,7 @@ def show(job_id: int | None) -> tuple[Any, ...]:
         ),
         gr.Button(visible=job.status in (JobStatus.STOPPED, JobStatus.FAILED)),
         _results(job),
-        _matrix(job) if job.kind in ("train", "generate") else gr.skip(),
+        _matrix(job) if job.kind == "train" else gr.skip(),
         _curve(job) if job.kind == "train" else gr.skip(),
         gr.update(
             value={"clips": [{"name": clip.clip, "reason": clip.reason} for clip in left_out]}, visible=bool(left_out)
@@ -135,15 +135,15 @@ def _detail(job: Job) -> str:
 
 def _matrix(job: Job) -> dict[str, Any]:
     spec = jobs.spec_of(job)
-    assert isinstance(spec, TrainSpec | GenerateSpec)
+    assert isinstance(spec, TrainSpec)
     samples = artifacts.of_job(job.id or 0, "sample")
-    prompts = spec.validation.prompts if isinstance(spec, TrainSpec) else spec.prompts
+    prompts = spec.validation.prompts
     return {
         "prompts": prompts,
         "steps": sorted({sample.step for sample in samples if sample.step is not None}),
         "cells": {f"{sample.facts['prompt_number']}:{sample.step}": _cell(sample) for sample in samples},
         "fps": samples[0].facts["fps"] if samples else 16,
-        "expected_steps": _expected_steps(spec) if isinstance(spec, TrainSpec) and not job.is_over else [],
+        "expected_steps": [] if job.is_over else _expected_steps(spec),
         "empty": "The first videos, of the base model, come before step 1." if prompts else "No prompts were given.",
     }
 

@@ -19,7 +19,7 @@ def build(page: gr.Blocks) -> None:
 
 
 def show() -> tuple[str, str]:
-    trainings = jobs.newest(["train", "generate"], limit=_SHOWN)
+    trainings = jobs.newest(["train"], limit=_SHOWN)
     others = jobs.newest(["preprocess", "import"], limit=_SHOWN)
     return (
         job_cards.table(trainings, "Training", "No training yet. Preprocess a dataset, then press Train."),

@@ -87,9 +87,7 @@ def can_be_trained(values: forms.Settings) -> dict[str, str]:
     if not folder.resolve().is_dir():
         problems["parquet"] = f"There is no folder {values['parquet']}; choose one of the list, or type a path."
     elif not any(folder.resolve().rglob("*.parquet")):
-        problems["parquet"] = (
-            f"There is no Parquet in {values['parquet']}; preprocess a dataset, and choose its result."
-        )
+        problems["parquet"] = f"There is no Parquet in {values['parquet']}; choose what preprocessing made."
     return problems
 
 

@@ -37,7 +37,7 @@ const showSaving = (card, state, text) => {
 };
 
 const showCaptionState = (card) => {
-  card.area.hidden = !card.clip.video; // a file that cannot be used needs no caption
+  card.area.hidden = Boolean(card.clip.problem) && !card.clip.video; // a file that cannot be used needs no caption
   card.missing.hidden = card.area.hidden || card.area.value.trim() !== "";
   card.root.classList.toggle("fvs-clip-uncaptioned", !card.missing.hidden);
   if (!growsByItself) {

@@ -86,6 +86,7 @@ def _clips_go_in(page: Page, address: str, clips: list[Path]) -> None:
     expect(cards.filter(has_text="fake.mp4")).to_contain_text("not a video")
     expect(page.get_by_label("Caption of a.mp4")).to_have_value("a square wanders right")
     expect(page.get_by_label("Caption of b.mp4")).to_have_value("a square wanders far")
+    expect(page.locator(".fvs-notices").filter(has_text="gone.mp4")).to_contain_text("drop them too")
     page.get_by_role("button", name="Play a.mp4").click()
     expect(page.locator("video")).to_have_js_property("paused", False)
 
@@ -103,7 +104,8 @@ def _preprocess(page: Page) -> None:
     frames = page.get_by_label("Frames", exact=True)
     frames.fill("16")
     page.get_by_role("button", name="Preprocess").click()
-    expect(page.get_by_text("Wan takes 4k+1 frames; 16 is not, the nearest are 13 and 17.")).to_be_visible()
+    refused = page.get_by_text("Wan takes 4k+1 frames; 16 is not, the nearest are 13 and 17.")
+    expect(refused.first).to_be_visible()
     frames.fill("17")
     page.get_by_role("button", name="Preprocess").click()
     page.wait_for_url(re.compile(r"/run\?id=1"))
@@ -170,7 +172,7 @@ def test_a_hugging_face_dataset_is_previewed_and_imported(page: Page, address: s
     page.get_by_role("button", name="Preview rows").click()
     expect(page.locator(".fvs-clip")).to_have_count(3, timeout=JOB_MS)
     page.get_by_role("button", name="Import").click()
-    page.wait_for_url(re.compile(r"/dataset\?id=\d+"))
-    expect(page.locator(".fvs-clip")).to_have_count(3, timeout=JOB_MS)
+    page.get_by_role("link", name="Open the dataset").click(timeout=JOB_MS)
+    expect(page.locator(".fvs-clip")).to_have_count(3)
     captions = page.get_by_label(re.compile("Caption of"))
     assert sorted(captions.nth(number).input_value() for number in range(3)) == ["one", "three", "two"]

@@ -1,0 +1,96 @@
+import gradio as gr
+import pytest
+
+from app import forms, presets
+from fastvideo_engine.specs import Manifest, PreprocessSpec, TrainSpec, spec_from
+
+TRAIN = {"model": "owner/name", "parquet": "data"}
+
+
+@pytest.fixture
+def train_form() -> forms.Form:
+    with gr.Blocks():
+        return forms.draw(TrainSpec)
+
+
+def values(form: forms.Form, **changed: object) -> tuple:
+    """Give what the inputs hold when only some of them were touched."""
+    held = {name: component.value for name, component in form.inputs.items()} | TRAIN | changed
+    return tuple(held[name] for name in form.inputs)
+
+
+def refusals(form: forms.Form, *typed: object) -> list[str]:
+    verdicts = form.validator(lambda settings: {})(*typed)
+    return [verdict["message"] for verdict in verdicts if not verdict["is_valid"]]
+
+
+def test_every_field_that_a_person_can_choose_has_an_input(train_form):
+    assert {"model", "steps", "tuning.rank", "optimizer.learning_rate", "validation.prompts"} <= set(train_form.inputs)
+    assert "tuning.method" not in train_form.inputs  # one variant is no choice
+
+
+def test_untouched_inputs_give_the_defaults_of_the_spec(train_form):
+    assert spec_from(train_form.settings(values(train_form))) == spec_from({"kind": "train", **TRAIN})
+
+
+def test_lines_become_a_list_and_blank_ones_vanish(train_form):
+    settings = train_form.settings(values(train_form, **{"validation.prompts": "a red car\n\n a blue car "}))
+    assert spec_from(settings).validation.prompts == ["a red car", "a blue car"]
+
+
+def test_an_empty_field_is_asked_for_and_not_silently_replaced(train_form):
+    assert refusals(train_form, *values(train_form, steps=None)) == ["Fill this in."]
+
+
+def test_an_optional_field_may_stay_empty(train_form):
+    assert refusals(train_form, *values(train_form, flow_shift="")) == []
+
+
+def test_what_the_spec_refuses_is_said_at_its_field_with_the_value(train_form):
+    (told,) = refusals(train_form, *values(train_form, steps=0))
+    assert told == "It must be greater than or equal to 1 (it is 0)."
+
+
+def test_a_fraction_is_not_rounded_to_a_whole_number(train_form):
+    (told,) = refusals(train_form, *values(train_form, steps=17.5))
+    assert "valid integer" in told
+
+
+def test_the_pages_own_rules_come_after_those_of_the_spec(train_form):
+    problems = train_form.problems({"kind": "train", **TRAIN}, lambda settings: {"model": "There is no such model."})
+    assert problems == {"model": "There is no such model."}
+
+
+def test_inputs_after_the_forms_own_reach_the_handler_and_are_never_refused(train_form):
+    typed = (*values(train_form), 7)
+    assert train_form.handler(lambda settings, dataset_id: dataset_id)(*typed) == 7
+    assert len(train_form.validator(lambda settings: {})(*typed)) == len(typed)
+
+
+def test_a_field_that_the_page_decides_has_no_input():
+    source = Manifest(path="manifest.jsonl").model_dump()
+    with gr.Blocks():
+        form = forms.draw(PreprocessSpec, fixed={"source": source})
+    assert "source" not in form.inputs
+    assert form.settings(values(form, model="owner/name"))["source"] == source
+
+
+@pytest.mark.parametrize("kind", ["preprocess", "train"])
+def test_each_preset_makes_a_spec_that_holds(kind):
+    rest = (
+        {"kind": kind, "parquet": "x"}
+        if kind == "train"
+        else {"kind": kind, "source": {"type": "manifest", "path": "m"}}
+    )
+    offered = presets.of_kind(kind)
+    assert len({preset.title for preset in offered}) == 2
+    assert all(spec_from({**rest, **preset.settings}).kind == kind for preset in offered)
+
+
+def test_a_preset_fills_the_inputs_that_it_names(train_form):
+    offered = presets.of_kind("train")
+    with gr.Blocks():
+        choice = forms.preset_input(offered)
+        train_form.follow(choice, offered)
+    assert train_form.inputs["steps"].value == offered[0].settings["steps"]
+    assert train_form.inputs["optimizer.weight_decay"].value == 1e-4
