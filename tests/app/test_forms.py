@@ -77,14 +77,10 @@ def test_a_field_that_the_page_decides_has_no_input():
 
 @pytest.mark.parametrize("kind", ["preprocess", "train"])
 def test_each_preset_makes_a_spec_that_holds(kind):
-    rest = (
-        {"kind": kind, "parquet": "x"}
-        if kind == "train"
-        else {"kind": kind, "source": {"type": "manifest", "path": "m"}}
-    )
+    rest = {"train": {"parquet": "x"}, "preprocess": {"source": {"type": "manifest", "path": "m"}}}[kind]
     offered = presets.of_kind(kind)
     assert len({preset.title for preset in offered}) == 2
-    assert all(spec_from({**rest, **preset.settings}).kind == kind for preset in offered)
+    assert all(spec_from({"kind": kind, **rest, **preset.settings}).kind == kind for preset in offered)
 
 
 def test_a_preset_fills_the_inputs_that_it_names(train_form):
