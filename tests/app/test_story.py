@@ -86,7 +86,7 @@ def _clips_go_in(page: Page, address: str, clips: list[Path]) -> None:
     expect(cards.filter(has_text="fake.mp4")).to_contain_text("not a video")
     expect(page.get_by_label("Caption of a.mp4")).to_have_value("a square wanders right")
     expect(page.get_by_label("Caption of b.mp4")).to_have_value("a square wanders far")
-    expect(page.locator(".fvs-notices").filter(has_text="gone.mp4")).to_contain_text("drop them too")
+    expect(page.locator(".fvs-notice").filter(has_text="gone.mp4")).to_contain_text("drop them too")
     page.get_by_role("button", name="Play a.mp4").click()
     expect(page.locator("video")).to_have_js_property("paused", False)
 
