@@ -21,7 +21,7 @@ def headline(job: Job) -> str:
     match job.status:
         case JobStatus.QUEUED:
             return "Waiting for a worker"
-        case JobStatus.RUNNING if job.total:
+        case JobStatus.RUNNING if job.done:
             return f"{_DOING[job.kind]}, {UNITS[job.kind]} {job.done:,} of {job.total:,}"
         case JobStatus.RUNNING:
             return job.phase or _DOING[job.kind]
