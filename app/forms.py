@@ -11,7 +11,7 @@ from gradio.components import Component
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from app.chrome import QUIET
+from app.chrome import QUIET, notice
 from app.errors import readable
 from app.presets import Preset
 from fastvideo_engine.specs.base import dotted, plain
@@ -59,11 +59,35 @@ class Form:
 
         @readable
         def verdicts(*values: Any) -> list[Any]:
-            problems = self._left_empty(values) or self.problems({**self.settings(values), **decided}, check)
+            problems = self.problems_of(values, check, **decided)
             own = [gr.validate(name not in problems, problems.get(name, "")) for name in self.inputs]
             return own + [gr.validate(True, "")] * (len(values) - len(own))
 
         return verdicts
+
+    def explain_beside(self, launch: gr.Button, check: Check, **decided: Any) -> None:
+        """Say under a button, once it is pressed, what is wrong in fields that may be out of sight.
+
+        Those are the fields of accordions, which may be closed, and rules that no single field breaks.
+        """
+        told = gr.HTML(elem_classes="fvs-notices")
+
+        def out_of_sight(*values: Any) -> str:
+            problems = self.problems_of(values, check, **decided)
+            hidden = {name: sentence for name, sentence in problems.items() if "." in name or name not in self.inputs}
+            return "".join(notice("error", f"{self._place(name)}{sentence}") for name, sentence in hidden.items())
+
+        launch.click(out_of_sight, self.components, told, **QUIET)
+
+    def _place(self, name: str) -> str:
+        if name not in self.inputs:
+            return ""
+        part, field = self.spec_class.model_fields[name.partition(".")[0]], _field(self.spec_class, name)
+        return f"{part.title} › {field.title}: "
+
+    def problems_of(self, values: tuple[Any, ...], check: Check, **decided: Any) -> dict[str, str]:
+        """Say what is wrong with what the inputs hold, each field by its dotted name."""
+        return self._left_empty(values) or self.problems({**self.settings(values), **decided}, check)
 
     def _left_empty(self, values: tuple[Any, ...]) -> dict[str, str]:
         empty = [name for name, value in zip(self.inputs, values, strict=False) if value is None or value == ""]
@@ -103,6 +127,7 @@ def draw(
     spec_class: type[BaseModel],
     special: Mapping[str, Callable[[FieldInfo], Component]] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    open_parts: Sequence[str] = (),
 ) -> Form:
     """Draw the inputs of a spec inside the current layout: plain fields in rows, each nested part as an accordion."""
     special, fixed = special or {}, {"kind": spec_class.model_fields["kind"].default, **(fixed or {})}
@@ -114,7 +139,7 @@ def draw(
         part = field.annotation
         if name in fixed or not (isinstance(part, type) and issubclass(part, BaseModel)):
             continue
-        with gr.Accordion(field.title or name, open=True), gr.Row(elem_classes="fvs-form"):
+        with gr.Accordion(field.title or name, open=name in open_parts), gr.Row(elem_classes="fvs-form"):
             for inner_name, inner in _plain_fields(part, skip=set()):
                 inputs[f"{name}.{inner_name}"] = _input(inner)
     return Form(spec_class, inputs, fixed)

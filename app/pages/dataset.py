@@ -52,6 +52,7 @@ def _build_preprocess(dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
     preset = forms.preset_input(offered)
     form = forms.draw(PreprocessSpec, special={"model": base_models.draw}, fixed={"source": _MANIFEST})
     launch = gr.Button("Preprocess", variant="primary", elem_classes="fvs-quiet")
+    form.explain_beside(launch, fits_the_family)
     earlier = gr.HTML()
     form.follow(preset, offered)
     launch.click(

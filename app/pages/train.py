@@ -26,8 +26,10 @@ def build(page: gr.Blocks) -> None:
     form = forms.draw(
         TrainSpec,
         special={"model": base_models.draw, "parquet": _parquet_input},
+        open_parts=("tuning", "optimizer", "validation"),
     )
     launch = gr.Button("Start training", variant="primary", elem_classes="fvs-quiet")
+    form.explain_beside(launch, can_be_trained)
     form.follow(preset, offered)
     parquet = form.inputs["parquet"]
     assert isinstance(parquet, gr.Dropdown)

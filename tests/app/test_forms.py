@@ -42,6 +42,16 @@ def test_an_empty_field_is_asked_for_and_not_silently_replaced(train_form):
     assert refusals(train_form, *values(train_form, steps=None)) == ["Fill this in."]
 
 
+def test_a_problem_in_an_accordion_is_also_said_where_it_is_seen(train_form):
+    with gr.Blocks() as page:
+        button = gr.Button()
+        train_form.explain_beside(button, lambda settings: {})
+    (explain,) = (dependency.fn for dependency in page.fns.values())
+    told = explain(*values(train_form, **{"saving.keep": 0}))
+    assert "Checkpoints › Keep: It must be greater than or equal to 1 (it is 0)." in told
+    assert explain(*values(train_form, steps=0)) == ""  # that one stands beside its field
+
+
 def test_an_optional_field_may_stay_empty(train_form):
     assert refusals(train_form, *values(train_form, flow_shift="")) == []
 
