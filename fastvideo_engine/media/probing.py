@@ -1,24 +1,31 @@
 """What a video file is: its size, pace and length, and whether browsers can show it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fastvideo_engine.errors import ClipError
 from fastvideo_engine.media.opening import opened_video
+from fastvideo_engine.media.stills import is_still, read_still
 
 # Pixel formats and codecs that current Chromium, Firefox and Safari all decode, by container.
 _IN_MP4 = {"h264", "av1", "vp9"}
 _IN_WEBM = {"vp8", "vp9", "av1"}
 _EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
+_LONGEST_SIDE = 16384  # FFmpeg's own limit for most codecs; a header that says more is made to fill the memory
 
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What a clip's file says and shows; width and height are as it is watched, so after rotation."""
+    """What a clip's file says and shows; width and height are as it is watched, so after rotation.
+
+    `starts_at` is the first frame's own time; `timestamps`, in seconds from it on, are there only when the rate varies.
+    """
 
     width: int
     height: int
@@ -28,10 +35,15 @@ class ClipFacts:
     codec: str
     pixel_format: str
     container: str = "mp4"
+    timestamps: tuple[float, ...] = ()
+    starts_at: float = 0.0
+    is_still: bool = False
 
 
 def probe(path: Path) -> ClipFacts:
     """Learn what a video file is, decoding one frame; raise `ClipError` with the reason when it cannot be used."""
+    if is_still(path):
+        return _facts_of_still(path)
     with opened_video(path) as (container, stream):
         _refuse_a_file_cut_short(path, stream)
         first = next(container.decode(stream), None)
@@ -40,17 +52,21 @@ def probe(path: Path) -> ClipFacts:
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise ClipError("It does not say how many frames a second it has.")
-        frames = stream.frames or _counted_frames(path)
+        times = _times_that_vary(path, stream, float(rate))
+        frames = len(times) or stream.frames or _counted_frames(path)
+        fps = (frames - 1) / times[-1] if times else float(rate)
         width, height = size_as_watched(first)
         return ClipFacts(
             width=width,
             height=height,
-            fps=float(rate),
+            fps=fps,
             frames=frames,
-            duration_seconds=frames / float(rate),
+            duration_seconds=frames / fps,
             codec=stream.codec_context.name,
             pixel_format=first.format.name,
             container=_short_name(container),
+            timestamps=times,
+            starts_at=first.time or 0.0,
         )
 
 
@@ -63,6 +79,35 @@ def plays_in_browsers(facts: ClipFacts) -> bool:
 def size_as_watched(frame: VideoFrame) -> tuple[int, int]:
     """Return width and height of a frame once it is turned the way its file says."""
     return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+
+def _facts_of_still(path: Path) -> ClipFacts:
+    height, width = read_still(path).shape[:2]
+    return ClipFacts(width, height, 1.0, 1, 0.0, "still", "rgb24", path.suffix.lstrip(".").lower(), is_still=True)
+
+
+def _times_that_vary(path: Path, stream: VideoStream, fps: float) -> tuple[float, ...]:
+    """Return the frames' times from the first on, or nothing when a steady rate says them all."""
+    tick = float(stream.time_base or 0)
+    # The index at the head of an MP4 has the times in decoding order, which shows an uneven rate as well.
+    indexed = [entry.timestamp * tick for entry in stream.index_entries if not entry.is_discard]
+    if len(indexed) == stream.frames > 0 and _is_steady(indexed, fps):
+        return ()
+    shown = _shown_times(path, tick)
+    return () if len(shown) < 2 or _is_steady(shown, fps) else tuple(time - shown[0] for time in shown)
+
+
+def _is_steady(times: Sequence[float], fps: float) -> bool:
+    """Tell whether no frame comes half a frame early or late; containers round their times, and that is no matter."""
+    found = np.array(times)
+    expected = found[0] + np.arange(len(found)) / fps
+    return bool(np.abs(found - expected).max() < 0.5 / fps)
+
+
+def _shown_times(path: Path, tick: float) -> list[float]:
+    with opened_video(path) as (container, stream):
+        packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
+        return sorted({packet.pts * tick for packet in packets if packet.pts is not None})
 
 
 def _refuse_a_file_cut_short(path: Path, stream: VideoStream) -> None:

@@ -51,7 +51,7 @@ class Selection(Part):
         description="Take their beginning, a random part, all parts of equal length, or all parts between scene cuts.",
     )
     scene_threshold: float = Field(
-        0.3, gt=0, le=1, title="Scene threshold", description="How unlike two frames at a cut are; 1 is black to white."
+        0.15, gt=0, le=1, title="Scene threshold", description="How unlike two frames at a cut are; 1: black to white."
     )
     longest: float | None = Field(
         None, gt=0, title="Longest video", description="Leave out videos so many times as long as needed; empty: none."

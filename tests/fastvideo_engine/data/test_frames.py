@@ -15,8 +15,8 @@ def test_frames_cut_and_resized_equal_those_of_fastvideo_exactly(fastvideo_fixtu
 
     for clip in clips:
         theirs = np.load(fastvideo_fixtures / "intermediate" / f"{clip.name}.npz")["pixels_cthw_uint8"]
-        frames = read_frames(clip, chosen_frames(probe(clip), 16, 17))
-        ours = cropped_and_resized(frames, 64, 96).permute(1, 0, 2, 3).numpy()
+        frames = read_frames(clip, chosen_frames(probe(clip), 16, 17, "fastvideo"))
+        ours = cropped_and_resized(frames, 64, 96, "fastvideo").permute(1, 0, 2, 3).numpy()
         assert np.array_equal(ours, theirs), clip.name
     assert len(clips) == 8
 
