@@ -39,6 +39,10 @@ class Ranks:
         dist.broadcast(answer, src=0)
         return bool(answer.item())
 
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is up in any process."""
+        return bool(self.average(torch.tensor(float(flag), device=self.device)) > 0)
+
     def average(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes."""
         if self.world_size == 1:
