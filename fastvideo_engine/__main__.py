@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fastvideo_engine.command_line import SMALL_MODEL, Asked, keep_spec, spec_asked_for, understand
 from fastvideo_engine.errors import EngineError
-from fastvideo_engine.events import EventWriter, Failed
+from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
     FolderIsTakenError,
     die_with_parent,
@@ -21,6 +21,7 @@ from fastvideo_engine.lifeline import (
     is_first_to_fail,
     is_one_of_several,
 )
+from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs import JobSpec
 
@@ -41,11 +42,15 @@ _SECONDS_FOR_THE_FIRST_TO_SPEAK = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments ask and return the exit code; no failure leaves without a sentence."""
-    asked = understand(arguments)
+    return carry_out(understand(arguments))
+
+
+def carry_out(asked: Asked) -> int:
+    """Do what was asked and return the exit code."""
     if asked.die_with_parent:
         die_with_parent()
     try:
-        _do(asked, arguments)
+        _do(asked)
     except KeyboardInterrupt:
         print("Ended at once; what was complete is kept.", file=sys.stderr)
         return 130
@@ -58,13 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _do(asked: Asked, arguments: Sequence[str]) -> None:
+def _do(asked: Asked) -> None:
     if asked.kind == SMALL_MODEL:
         importlib.import_module("fastvideo_engine.small_model").build(asked.folder.path)
         return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:
-        _start_processes(spec.processes, arguments)
+        _start_processes(spec.processes, asked.command)
     if is_first_process():
         _prepare(asked, spec, folder)
     signal.signal(signal.SIGINT, lambda _number, _frame: _stop_gently(folder))
@@ -79,12 +84,14 @@ def _prepare(asked: Asked, spec: JobSpec, folder: RunFolder) -> None:
     if asked.kind is not None:
         keep_spec(spec, folder)
         folder.forget_stop()
+    for notice in asked.notices:
+        Reporter(folder).write(Note(text=notice))
 
 
-def _start_processes(count: int, arguments: Sequence[str]) -> None:
+def _start_processes(count: int, command: Sequence[str]) -> None:
     """Become torchrun, which starts this program so many times."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    os.execv(sys.executable, [*launcher, "-m", "fastvideo_engine", *arguments])
+    os.execv(sys.executable, [*launcher, *command])
 
 
 def _stop_gently(folder: RunFolder) -> None:

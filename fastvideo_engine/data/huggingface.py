@@ -46,6 +46,10 @@ _CLIP_NAMES = ("name", "video_id", "id", "__key__")
 _ROWS_IN_MEMORY = 4
 
 
+class NoSuchSplitError(DataError):
+    """The dataset has other splits."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which columns hold the video, its caption, and its name where there is one."""
@@ -217,7 +221,7 @@ def _is_bare_path(dataset: Any, column: str) -> bool:
 
 def _refuse_unknown_split(dataset: str, split: str, splits: list[str]) -> None:
     if split not in splits:
-        raise DataError(f"{dataset} has no split `{split}`; its splits are {', '.join(map(str, splits))}.")
+        raise NoSuchSplitError(f"{dataset} has no split `{split}`; its splits are {', '.join(map(str, splits))}.")
 
 
 def _names(dataset: Any) -> list[str]:

@@ -5,15 +5,16 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastvideo_engine.captions import name_and_captions, texts_in
 from fastvideo_engine.data.fetching import bytes_and_path
-from fastvideo_engine.data.huggingface import open_rows
+from fastvideo_engine.data.huggingface import NoSuchSplitError, open_rows
 from fastvideo_engine.errors import DataError
-from fastvideo_engine.specs.preprocess import HuggingFaceSource
+from fastvideo_engine.specs.preprocess import AUTOMATIC, HuggingFaceSource
 
 _VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts flv wmv ogv mxf 3gp gif apng webp"
 _PICTURES = "png jpg jpeg bmp tif tiff"
@@ -53,15 +54,23 @@ def in_merged_folder(folder: Path) -> Iterator[Listed]:
 
 def in_hugging_face(source: HuggingFaceSource, held_out_split: str | None) -> Iterator[Listed]:
     """Read the names and captions of a dataset, and of the split that is held out; the videos themselves come later."""
-    for split in filter(None, (source.split, held_out_split)):
-        rows = open_rows(source, split, with_videos=False)
-        columns = rows.columns
-        for number, row in enumerate(rows.after(0)):
-            name = next(iter(texts_in(row.get(columns.name)) if columns.name else ()), "")
-            name = name or bytes_and_path(row.get(columns.video))[1] or f"{split}-{number:07d}"
-            caption = row.get(columns.caption)
-            captions = name_and_captions(caption)[1] if isinstance(caption, dict) else texts_in(caption)
-            yield Listed(name, Path(name), captions, None, Row(split, number), split != source.split)
+    yield from _in_split(source, source.split, is_held_out=False)
+    if held_out_split != AUTOMATIC:
+        yield from _in_split(source, held_out_split, is_held_out=True) if held_out_split else ()
+        return
+    with suppress(NoSuchSplitError):
+        yield from _in_split(source, "validation", is_held_out=True)
+
+
+def _in_split(source: HuggingFaceSource, split: str, is_held_out: bool) -> Iterator[Listed]:
+    rows = open_rows(source, split, with_videos=False)
+    columns = rows.columns
+    for number, row in enumerate(rows.after(0)):
+        name = next(iter(texts_in(row.get(columns.name)) if columns.name else ()), "")
+        name = name or bytes_and_path(row.get(columns.video))[1] or f"{split}-{number:07d}"
+        caption = row.get(columns.caption)
+        captions = name_and_captions(caption)[1] if isinstance(caption, dict) else texts_in(caption)
+        yield Listed(name, Path(name), captions, None, Row(split, number), is_held_out)
 
 
 def in_list_or_folder(path: Path) -> Iterator[Listed]:

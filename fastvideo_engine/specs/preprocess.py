@@ -84,7 +84,9 @@ class HeldOut(Part):
 
     share: float = Field(0.0, ge=0, lt=1, title="Share held out", description="0 trains on everything.")
     split: str | None = Field(
-        None, title="Validation split", description="Of a Hugging Face dataset: a whole split held out; empty: none."
+        None,
+        title="Validation split",
+        description="Of a Hugging Face dataset, held out whole; automatic takes validation where there is one.",
     )
 
 
