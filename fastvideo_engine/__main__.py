@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from fastvideo_engine.command_line import SMALL_MODEL, Asked, keep_spec, spec_asked_for, understand
+from fastvideo_engine.command_line import INSPECT, SMALL_MODEL, TOOLS, Asked, keep_spec, spec_asked_for, understand
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
@@ -58,7 +58,7 @@ def carry_out(asked: Asked) -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:  # the border: whatever happens inside, its user reads a sentence
-        _say_why(error, asked.folder)
+        _say_why(error, None if asked.kind in TOOLS else asked.folder)
         return 1
     return 0
 
@@ -66,6 +66,9 @@ def carry_out(asked: Asked) -> int:
 def _do(asked: Asked) -> None:
     if asked.kind == SMALL_MODEL:
         importlib.import_module("fastvideo_engine.small_model").build(asked.folder.path)
+        return
+    if asked.kind == INSPECT:
+        importlib.import_module("fastvideo_engine.data.inspect").run(**asked.given)
         return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:
@@ -100,7 +103,7 @@ def _stop_gently(folder: RunFolder) -> None:
     print("Stopping once the work in hand is saved; Ctrl-C again ends at once.", file=sys.stderr)
 
 
-def _say_why(error: Exception, folder: RunFolder) -> None:
+def _say_why(error: Exception, folder: RunFolder | None) -> None:
     sentence = _in_words(error)
     if sentence is None:
         traceback.print_exception(error)
@@ -111,7 +114,7 @@ def _say_why(error: Exception, folder: RunFolder) -> None:
             # When a sibling fails, this process meets a broken connection; the sibling's own sentence goes first.
             time.sleep(_SECONDS_FOR_THE_FIRST_TO_SPEAK)
     print(sentence, file=sys.stderr)
-    if folder.path.is_dir():
+    if folder is not None and folder.path.is_dir():
         _report(Failed(text=sentence), folder)
 
 

@@ -22,6 +22,9 @@ SPECS: dict[str, type[JobSpec]] = {
     "generate": GenerateSpec,
 }
 SMALL_MODEL = "small-model"
+INSPECT = "inspect"
+TOOLS = (SMALL_MODEL, INSPECT)
+"""What is no job: it has no run folder and reports to its terminal alone."""
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
 _MAY_DIFFER = {
     "train": {"steps"},
@@ -58,11 +61,14 @@ class Asked:
 def understand(arguments: Sequence[str]) -> Asked:
     """Parse the arguments; on `--help` or a mistake argparse prints and leaves."""
     command = ["-m", "fastvideo_engine", *arguments]
-    if arguments and arguments[0] in (*SPECS, SMALL_MODEL):
+    if arguments and arguments[0] in (*SPECS, *TOOLS):
         typed = _command_parser().parse_args(arguments)
         kind = typed.command
         if kind == SMALL_MODEL:
             return Asked(RunFolder(typed.folder), kind, command)
+        if kind == INSPECT:
+            given = {name: value for name, value in vars(typed).items() if name != "command"}
+            return Asked(RunFolder(typed.output), kind, command, given=given)
         return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
     typed = _folder_parser().parse_args(arguments)
     return Asked(RunFolder(typed.run_folder), None, command, die_with_parent=typed.die_with_parent)
@@ -112,7 +118,7 @@ def _folder_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fastvideo_engine",
         description="Do what the spec.yaml in a run folder says.",
-        epilog=f"Or begin with {', '.join(SPECS)} or {SMALL_MODEL}, each of which has its own --help.",
+        epilog=f"Or begin with {', '.join(SPECS)} or {' or '.join(TOOLS)}, each of which has its own --help.",
     )
     parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="holds spec.yaml; results go there")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the process that started this ends")
@@ -138,6 +144,11 @@ def _command_parser() -> argparse.ArgumentParser:
         )
     small = commands.add_parser(SMALL_MODEL, description="Write a small model with random weights, to try things out.")
     small.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    inspect = commands.add_parser(INSPECT, description="Show what Parquet of preprocessed clips holds.")
+    inspect.add_argument("parquet", metavar="PARQUET", type=Path, help="a Parquet file, or a folder of them")
+    inspect.add_argument("--decode", metavar="N", type=int, default=0, help="decode so many rows back to mp4")
+    inspect.add_argument("--output", metavar="DIR", type=Path, default=Path("inspected"), help="where these go")
+    inspect.add_argument("--model", metavar="MODEL", help="whose VAE decodes; without it, the one that the rows name")
     return parser
 
 

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -200,12 +200,25 @@ def latent_shape(file: Path) -> list[int]:
     return [int(side) for side in shapes[0].as_py()]
 
 
-def rows_of(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
-    """Yield the rows of a file one after another, holding no more than a row group."""
+def rows_of(file: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Read some columns of a file, of those that it has; not the tensors, for they are read all at once."""
     with pq.ParquetFile(file, memory_map=True) as opened:
-        there = None if columns is None else [name for name in columns if name in opened.schema_arrow.names]
+        there = [name for name in columns if name in opened.schema_arrow.names]
+        rows: list[dict[str, Any]] = opened.read(columns=there).to_pylist()
+        return rows
+
+
+def tensor_of(file: Path, row: int, name: str) -> np.ndarray:
+    """Read one tensor of one row."""
+    with pq.ParquetFile(file, memory_map=True) as opened:
         for group in range(opened.num_row_groups):
-            yield from opened.read_row_group(group, columns=there).to_pylist()
+            rows = opened.metadata.row_group(group).num_rows
+            if row < rows:
+                columns = [f"{name}_bytes", f"{name}_shape"]
+                content, shape = opened.read_row_group(group, columns=columns).slice(row, 1).to_pylist()[0].values()
+                return np.frombuffer(content, "<f4").reshape(shape).copy()
+            row -= rows
+    raise IndexError(f"{file} has no such row")
 
 
 def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
