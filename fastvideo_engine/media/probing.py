@@ -52,8 +52,7 @@ def probe(path: Path) -> ClipFacts:
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise ClipError("It does not say how many frames a second it has.")
-        times = _times_that_vary(path, stream, float(rate))
-        frames = len(times) or stream.frames or _counted_frames(path)
+        frames, times = _frames_and_times(path, stream, float(rate))
         fps = (frames - 1) / times[-1] if times else float(rate)
         width, height = size_as_watched(first)
         return ClipFacts(
@@ -86,15 +85,21 @@ def _facts_of_still(path: Path) -> ClipFacts:
     return ClipFacts(width, height, 1.0, 1, 0.0, "still", "rgb24", path.suffix.lstrip(".").lower(), is_still=True)
 
 
-def _times_that_vary(path: Path, stream: VideoStream, fps: float) -> tuple[float, ...]:
-    """Return the frames' times from the first on, or nothing when a steady rate says them all."""
+def _frames_and_times(path: Path, stream: VideoStream, fps: float) -> tuple[int, tuple[float, ...]]:
+    """Count the frames, and return their times from the first on where no steady rate says them all."""
     tick = float(stream.time_base or 0)
     # The index at the head of an MP4 has the times in decoding order, which shows an uneven rate as well.
     indexed = [entry.timestamp * tick for entry in stream.index_entries if not entry.is_discard]
     if len(indexed) == stream.frames > 0 and _is_steady(indexed, fps):
-        return ()
-    shown = _shown_times(path, tick)
-    return () if len(shown) < 2 or _is_steady(shown, fps) else tuple(time - shown[0] for time in shown)
+        return stream.frames, ()
+    # What a header says of its frames is not always so; what is in the file is.
+    with opened_video(path) as (container, again):
+        packets = [packet.pts for packet in container.demux(again) if packet.size and not packet.is_discard]
+    shown = sorted({pts * tick for pts in packets if pts is not None})
+    # Some containers leave times out; then the rate that they state is all there is.
+    if len(shown) < max(2, len(packets)) or _is_steady(shown, fps):
+        return len(packets), ()
+    return len(shown), tuple(time - shown[0] for time in shown)
 
 
 def _is_steady(times: Sequence[float], fps: float) -> bool:
@@ -104,22 +109,11 @@ def _is_steady(times: Sequence[float], fps: float) -> bool:
     return bool(np.abs(found - expected).max() < 0.5 / fps)
 
 
-def _shown_times(path: Path, tick: float) -> list[float]:
-    with opened_video(path) as (container, stream):
-        packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
-        return sorted({packet.pts * tick for packet in packets if packet.pts is not None})
-
-
 def _refuse_a_file_cut_short(path: Path, stream: VideoStream) -> None:
     # An index at the head of the file names every packet; reading one footer is cheaper than decoding to find out.
     last_byte = max((entry.pos + entry.size for entry in stream.index_entries if entry.pos >= 0), default=0)
     if last_byte > path.stat().st_size:
         raise ClipError("The file is damaged: its end is missing.")
-
-
-def _counted_frames(path: Path) -> int:
-    with opened_video(path) as (container, stream):
-        return sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
 
 
 def _short_name(container: InputContainer) -> str:

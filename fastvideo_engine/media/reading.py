@@ -14,6 +14,8 @@ from fastvideo_engine.media.probing import ClipFacts
 from fastvideo_engine.media.stills import is_still, over_white, read_still
 
 _WORTH_A_SEEK = 100
+# Their index tells each frame's time; others guess at it, and a frame's time must tell its number.
+_WITH_AN_INDEX = ("mp4", "webm")
 
 
 def read_rgb_frames(path: Path, indices: Sequence[int], facts: ClipFacts | None = None) -> np.ndarray:
@@ -55,7 +57,7 @@ def rgb(frame: VideoFrame) -> np.ndarray:
 def _numbered(path: Path, first: int, facts: ClipFacts | None) -> Iterator[tuple[int, VideoFrame | np.ndarray]]:
     if is_still(path):
         yield 0, read_still(path)
-    elif facts is None or first < _WORTH_A_SEEK:
+    elif facts is None or first < _WORTH_A_SEEK or facts.container not in _WITH_AN_INDEX:
         yield from enumerate(decoded_frames(path))
     else:
         yield from _numbered_from(path, first, facts)
