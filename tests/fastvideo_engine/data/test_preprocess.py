@@ -1,6 +1,5 @@
 """Preprocessing gives what FastVideo gives, loses no clip but the bad ones, and goes on where it was stopped."""
 
-import json
 import shutil
 
 import numpy as np
@@ -12,22 +11,9 @@ from fastvideo_engine.data.ledger import read_ledger
 from fastvideo_engine.data.parquet import read_provenance
 from fastvideo_engine.errors import DataError, SpecError
 from fastvideo_engine.events import ArtifactMade, ClipRejected, Finished, Phase, Progress, Stopped
-from fastvideo_engine.specs import Manifest, MergedFolder, PreprocessSpec
+from fastvideo_engine.specs import MergedFolder, PreprocessSpec
 
 _SMALL = {"height": 64, "width": 96, "frames": 17, "fps": 16}
-
-
-@pytest.fixture
-def listed(tmp_path, tiny_wan):
-    """Make a spec for a manifest of (path, caption) pairs."""
-
-    def make(*clips, **changes):
-        manifest = tmp_path / "manifest.jsonl"
-        rows = [{"name": path.name, "path": str(path), "caption": caption} for path, caption in clips]
-        manifest.write_text("\n".join(map(json.dumps, rows)))
-        return PreprocessSpec(model=str(tiny_wan), source=Manifest(path=str(manifest)), **{**_SMALL, **changes})
-
-    return make
 
 
 def _rows(folder):
