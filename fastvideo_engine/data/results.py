@@ -19,6 +19,7 @@ from fastvideo_engine.data.parquet import (
     write_without,
     written_files,
 )
+from fastvideo_engine.data.stages import timed
 from fastvideo_engine.events import ClipRejected, Event
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs.preprocess import Output
@@ -66,15 +67,17 @@ class Results:
     def add(self, sample: Sample, row: LedgerRow, provenance: Provenance, is_held_out: bool = False) -> None:
         """Take a sample, and the row of the ledger that lacks its place; wait while the disk is far behind."""
         self._taken += 1
-        while len(self._to_write) >= _SAMPLES_WAITING:
-            self._to_write.popleft().result()
-        self._to_write.append(self._thread.submit(self._write, sample, row, provenance, is_held_out))
+        with timed("wait"):
+            while len(self._to_write) >= _SAMPLES_WAITING:
+                self._to_write.popleft().result()
+        self._to_write.append(self._thread.submit(timed("write")(self._write), sample, row, provenance, is_held_out))
 
     def write_waiting(self) -> None:
         """Write to its end what still waits for its file to fill."""
-        self._to_write.append(self._thread.submit(self._finish_all))
-        while self._to_write:
-            self._to_write.popleft().result()
+        self._to_write.append(self._thread.submit(timed("write")(self._finish_all)))
+        with timed("wait"):
+            while self._to_write:
+                self._to_write.popleft().result()
 
     def reject(self, row: LedgerRow) -> None:
         """Leave a clip out, and say why."""

@@ -16,6 +16,7 @@ from fastvideo_engine.data.conditioning import ImageConditioner
 from fastvideo_engine.data.encoder import encode_clip
 from fastvideo_engine.data.fitting import model_of
 from fastvideo_engine.data.parquet import FirstFrame, Origin, Provenance, Sample
+from fastvideo_engine.data.stages import timed
 from fastvideo_engine.data.videos import Part
 from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.specs.preprocess import PreprocessSpec
@@ -48,7 +49,8 @@ class Encoder:
             return
         frames = torch.stack([part.frames.transpose(0, 1) for part in batch]).to(self.vae.device)
         # The mean, not a draw: FastVideo stores it raw, and the trainer normalises it.
-        latents = encode_clip(self.vae, frames).float().cpu()
+        with timed("encode"):
+            latents = encode_clip(self.vae, frames).float().cpu()
         provenance = self._provenance(batch[0].cut.shape)
         for part, latent in zip(batch, latents, strict=True):
             yield part, self._sample(part, latent, embedding_of(part.video.clip.text)), provenance
