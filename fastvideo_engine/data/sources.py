@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from fastvideo_engine.clip_rules import chance
 from fastvideo_engine.data.listings import Listed, Row, in_hugging_face, in_list_or_folder, in_merged_folder
 from fastvideo_engine.errors import DataError
-from fastvideo_engine.specs.preprocess import HuggingFaceSource, MergedFolder, PreprocessSpec, Source
+from fastvideo_engine.specs.preprocess import HuggingFaceSource, MergedFolder, PreprocessSpec
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ def clips_of(spec: PreprocessSpec) -> list[Clip]:
         listed = [replace(each, captions=(caption,)) for each in listed for caption in each.captions or ("",)]
     clips = [_clip(each, name, spec) for each, name in zip(listed, _unique(each.name for each in listed), strict=True)]
     return _with_some_held_out(clips, spec)
-
-
-def read_source(source: Source) -> list[Clip]:
-    """List the clips of a source under the default settings."""
-    return clips_of(PreprocessSpec(model="any", source=source))
 
 
 def _listed(spec: PreprocessSpec) -> Iterator[Listed]:
