@@ -39,9 +39,9 @@ class Ranks:
         dist.broadcast(answer, src=0)
         return bool(answer.item())
 
-    def any(self, flag: bool) -> bool:
-        """Tell whether the flag is up in any process."""
-        return bool(self.average(torch.tensor(float(flag), device=self.device)) > 0)
+    def total(self, count: int) -> int:
+        """Return the sum of a count over the processes."""
+        return round(self.average(torch.tensor(float(count), device=self.device)).item() * self.world_size)
 
     def average(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes."""

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "clips"
 
     @property
+    def fetched(self) -> Path:
+        """Videos of a dataset elsewhere, each for as long as it is read."""
+        return self.path / ".fetched"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

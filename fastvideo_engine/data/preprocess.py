@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from fastvideo_engine.clip_rules import Cut
 from fastvideo_engine.data.ahead import worked_ahead
 from fastvideo_engine.data.captions import (
     EMPTY,
@@ -19,7 +20,6 @@ from fastvideo_engine.data.changes import attempts_at, changes_since
 from fastvideo_engine.data.fitting import model_of, refuse_impossible
 from fastvideo_engine.data.ledger import (
     LedgerRow,
-    count_ledger,
     hold_to_settings,
     hold_to_vae,
     read_ledger,
@@ -29,7 +29,7 @@ from fastvideo_engine.data.parquet import latent_shape
 from fastvideo_engine.data.results import EventSink, Results, forget_changed, forget_what_a_crash_left
 from fastvideo_engine.data.samples import Encoder
 from fastvideo_engine.data.sources import Clip, clips_of
-from fastvideo_engine.data.videos import Part, check, in_batches, parts_of
+from fastvideo_engine.data.videos import Part, Video, check, in_batches, parts_of
 from fastvideo_engine.data.work import Work
 from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import ClipError, DataError
@@ -45,7 +45,7 @@ from fastvideo_engine.events import (
 from fastvideo_engine.families import family_of, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
-from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.run_folder import RunFolder, forget_folder
 from fastvideo_engine.specs.base import is_folder
 from fastvideo_engine.specs.preprocess import PreprocessSpec
 
@@ -80,6 +80,7 @@ def _prepare(spec: PreprocessSpec, folder: RunFolder, clips: Sequence[Clip], eve
     """Bring the folder into a state to go on from: of these settings, without halves, without what changed."""
     hold_to_settings(folder, spec)
     forget_what_a_crash_left(folder)
+    forget_folder(folder.fetched)
     changes = changes_since(read_ledger(folder).values(), clips)
     forget_changed(folder, changes)
     if changes.outdated:
@@ -143,29 +144,34 @@ def _encode_clips(work: Work) -> bool:
         hold_to_vae(work.folder, encoder.fingerprint)
     work.events.write(Phase(title=f"Encoding {_clips(len(left))}"))
     tried = attempts_at(ledger.values())
-    scratch = work.folder.path / f".fetched-{work.ranks.rank}"
-    parts = parts_of(
-        work.my_share(left), work.spec, encoder.family, scratch, ledger.keys(), partial(work.refuse, tried)
-    )
+    clock = _Clock(work, len(left))
+
+    def refuse(clip: Clip, error: ClipError, cut: Cut | None, video: Video | None) -> None:
+        work.refuse(tried, clip, error, cut, video)
+        clock.count(cut, video)
+
+    done = {name for name, row in ledger.items() if row.state != "waiting"}
+    scratch = work.folder.fetched / str(work.ranks.rank)
+    parts = parts_of(work.my_share(left), work.spec, encoder.family, scratch, done, refuse)
     batches = in_batches(parts, work.spec.encoding.batch_size)
-    return _encode_in_rounds(work, encoder, batches, tried)
+    return _encode_in_rounds(work, encoder, batches, tried, clock)
 
 
-def _encode_in_rounds(work: Work, encoder: Encoder, batches: Iterator[list[Part]], tried: dict[str, int]) -> bool:
+def _encode_in_rounds(
+    work: Work, encoder: Encoder, batches: Iterator[list[Part]], tried: dict[str, int], clock: "_Clock"
+) -> bool:
     """Encode a batch a round until no process has any, all agreeing once a round; return whether to stop."""
-    clock = _Clock(work)
-    stopping = False
     while True:
         batch = next(batches, None)
         stopping = work.ranks.agree(work.folder.stop_was_asked())
-        if stopping or not work.ranks.any(batch is not None):
-            break
+        if stopping or work.ranks.total(batch is not None) == 0:
+            work.results.write_waiting()
+            return stopping
         for part, sample, provenance in encoder.encoded(batch or [], partial(embedding_of, work.folder)):
             row = work.row(part.video.clip, tried, "written", part.video, part.cut)
             work.results.add(sample, row, provenance, part.video.clip.is_held_out)
+            clock.count(part.cut, part.video)
         clock.tell()
-    work.results.write_waiting()
-    return stopping
 
 
 def _refuse_too_many_bad(work: Work, ledger: dict[str, LedgerRow]) -> None:
@@ -187,10 +193,12 @@ def _refuse_too_many_bad(work: Work, ledger: dict[str, LedgerRow]) -> None:
 
 def _finish(work: Work, ledger: dict[str, LedgerRow]) -> None:
     """Say what there is now; raise `DataError` when that is nothing, or too little."""
+    assert not work.left(ledger), "every clip is either written or left out"
     _refuse_too_many_bad(work, ledger)
     if not work.ranks.is_first:
         return
     forget_embeddings(work.folder)
+    forget_folder(work.folder.fetched)
     work.progress(len(settled_videos(ledger.values())))
     written = [row.file for row in ledger.values() if row.file]
     rejected = sum(row.state == "rejected" for row in ledger.values())
@@ -219,23 +227,27 @@ def _facts(work: Work, files: Sequence[str], rejected: int) -> dict[str, object]
 
 
 class _Clock:
-    """Tells how far the clips are and how long the rest will take, once a second at most."""
+    """Counts the videos that are through, and tells now and then how far all are and how long the rest will take."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, left: int) -> None:
         self._work = work
-        self._settled_before = len(settled_videos(read_ledger(work.folder).values()))
+        self._left = left
+        self._through = 0
         self._began = self._told = time.monotonic()
 
+    def count(self, cut: Cut | None, video: Video | None) -> None:
+        """Count a video once it, or the last clip of it, was encoded or left out."""
+        if cut is None or video is None or cut.id == video.cuts[-1].id:
+            self._through += 1
+
     def tell(self) -> None:
-        """Count what all processes have done, and report it when it is time."""
+        """Report it when it is time; called by all processes together."""
         work, now = self._work, time.monotonic()
-        # The rows of the others are counted once they are on the disk; those of this process when they are encoded.
-        if not work.ranks.is_first or now - self._told < _SECONDS_BETWEEN_PROGRESS:
-            return
-        self._told = now
-        done = min(count_ledger(work.folder) + work.results.unwritten, len(work.clips))
-        here = max(1, done - self._settled_before)
-        work.progress(done, (now - self._began) / here * (len(work.clips) - done))
+        through = work.ranks.total(self._through)
+        if through and now - self._told > _SECONDS_BETWEEN_PROGRESS:
+            self._told = now
+            rest = self._left - through
+            work.progress(len(work.clips) - rest, (now - self._began) / through * rest)
 
 
 def _clips(count: int) -> str:
