@@ -1,6 +1,8 @@
 """Hand out the files of listed clips one after the other, those of a streamed dataset only for as long as needed."""
 
+import os
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +22,7 @@ class Arrival:
     def __init__(self, clip: Clip, video: Any = None, root: str = "", scratch: Path | None = None) -> None:
         self.clip = clip
         self._video, self._root, self._scratch = video, root, scratch
-        self._copy: Any = None
+        self._copy: Path | None = None
 
     def file(self) -> Path:
         """Return the file, fetched at the first call; raise `ClipError` when the row or the list has none.
@@ -32,11 +34,13 @@ class Arrival:
         if self.clip.row is None:
             return self.clip.path
         if self._copy is None:
+            handle, name = tempfile.mkstemp(dir=self._scratch, prefix="arrived-")
+            os.close(handle)
             # Removed with the object: however many readers hold the arrival, the last one to let go ends it.
-            self._copy = tempfile.NamedTemporaryFile(dir=self._scratch, prefix="arrived-")  # noqa: SIM115
-            fetch(self._video, self._root, Path(self._copy.name))
-            self._video = None
-        return Path(self._copy.name)
+            weakref.finalize(self, Path(name).unlink, missing_ok=True)
+            fetch(self._video, self._root, Path(name))
+            self._copy, self._video = Path(name), None
+        return self._copy
 
 
 def arriving(spec: PreprocessSpec, clips: Sequence[Clip], scratch: Path) -> Iterator[Arrival]:
