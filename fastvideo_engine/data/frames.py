@@ -47,8 +47,10 @@ def read_frames(
 ) -> Tensor:
     """Read frames by their number in showing order, as TCHW uint8; raise `ClipError` when the file is damaged."""
     # Both give the same pixels. PyAV is the automatic choice because it reads and looks for damage in one pass:
-    # torchcodec hands out what FFmpeg painted over a damaged frame and does not tell.
-    if decoder != "torchcodec" or VideoDecoder is None or (facts and facts.is_still):
+    # torchcodec hands out what FFmpeg painted over a damaged frame and does not tell. What is turned or a picture is
+    # PyAV's and Pillow's affair.
+    is_unusual = facts is not None and (facts.is_still or facts.is_turned)
+    if decoder != "torchcodec" or VideoDecoder is None or is_unusual:
         return torch.from_numpy(read_rgb_frames(path, indices, facts)).permute(0, 3, 1, 2)
     for _ in islice(decoded_frames(path), max(indices) + 1):
         pass

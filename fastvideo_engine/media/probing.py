@@ -38,6 +38,7 @@ class ClipFacts:
     timestamps: tuple[float, ...] = ()
     starts_at: float = 0.0
     is_still: bool = False
+    is_turned: bool = False
 
 
 def probe(path: Path) -> ClipFacts:
@@ -66,6 +67,7 @@ def probe(path: Path) -> ClipFacts:
             container=_short_name(container),
             timestamps=times,
             starts_at=first.time or 0.0,
+            is_turned=first.rotation % 360 != 0,
         )
 
 

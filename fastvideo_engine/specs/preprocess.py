@@ -94,7 +94,9 @@ class Decoding(Part):
     """How frames are read."""
 
     decoder: Literal["automatic", "torchcodec", "pyav"] = Field(
-        "automatic", title="Decoder", description="torchcodec needs FFmpeg's libraries; PyAV brings its own."
+        "automatic",
+        title="Decoder",
+        description="PyAV notices damage as it reads: the automatic choice. torchcodec needs FFmpeg installed.",
     )
     workers: int = Field(
         4, ge=0, le=64, title="Clips read ahead", description="While the encoder works; 0 reads none ahead."

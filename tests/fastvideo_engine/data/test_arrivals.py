@@ -6,12 +6,15 @@ import tarfile
 
 import datasets
 import pytest
+from PIL import Image
 
 from fastvideo_engine.data.arrivals import arriving
 from fastvideo_engine.data.sources import clips_of
 from fastvideo_engine.errors import ClipError, DataError
 from fastvideo_engine.media import probe
 from fastvideo_engine.specs import HuggingFaceSource, PreprocessSpec
+
+_PICTURES = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,14 @@ def test_bare_bytes_under_names_of_ones_own(tmp_path, clips, arrived):
     found = arrived(folder, video_column="film", caption_column="what_it_shows")
 
     assert [(caption, frames) for _, caption, frames, _ in found] == [("cat", 12), ("dog", 24)]
+
+
+def test_pictures_of_an_image_column(tmp_path, arrived):
+    pictures = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    rows = datasets.Dataset.from_dict({"image": pictures, "text": ["red", "blue"]}, features=_PICTURES)
+    folder = _parquet(tmp_path, rows)
+
+    assert [(caption, frames) for _, caption, frames, _ in arrived(folder)] == [("red", 1), ("blue", 1)]
 
 
 def test_paths_in_json_lines(tmp_path, clips, arrived):

@@ -1,4 +1,4 @@
-"""Whatever people have in their folders becomes training data or is left out with a reason, and nothing ends the job."""
+"""Whatever people have in their folders becomes training data or is left out with a reason, and ends no job."""
 
 import random
 

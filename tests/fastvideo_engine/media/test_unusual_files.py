@@ -1,7 +1,12 @@
 """Files from phones, cameras, editors and broken downloads are read as they are meant, or refused in a sentence."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from PIL import Image
 
 from fastvideo_engine.errors import ClipError
 from fastvideo_engine.media import probe, read_rgb_frames
@@ -81,3 +86,35 @@ def test_frames_far_into_a_file_are_the_same_as_when_it_is_read_from_the_start(t
     for first in (143, 144, 145, 200):
         wanted = [first, first + 2, first + 19]
         assert np.array_equal(read_rgb_frames(clip, wanted, facts), everything[wanted]), first
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path):
+    cover = Image.new("RGB", (64, 64))
+    cover.save(tmp_path / "cover.png")
+    with av.open(str(tmp_path / "cover.png")) as picture, av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as song:
+        stream = song.add_stream_from_template(picture.streams.video[0])
+        stream.disposition = Disposition.attached_pic
+        sound = song.add_stream("aac", rate=44100, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44100
+        packet = next(picture.demux(picture.streams.video[0]))
+        packet.stream = stream
+        song.mux([packet, *sound.encode(silence), *sound.encode(None)])
+
+    with pytest.raises(ClipError, match="It has no pictures"):
+        probe(tmp_path / "a.m4a")
+
+
+def test_frames_that_an_editor_cut_away_are_not_counted(tmp_path, film, greys):
+    with av.open(str(film(tmp_path / "a.mp4", greys(40)))) as source, av.open(str(tmp_path / "b.mp4"), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        ten_frames = int(Fraction(10, 24) / source.streams.video[0].time_base)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - ten_frames, packet.dts - ten_frames, stream
+                copy.mux(packet)
+
+    frames = read_rgb_frames(tmp_path / "b.mp4", range(probe(tmp_path / "b.mp4").frames))
+
+    assert len(frames) == 30
+    assert frames[0].mean() == pytest.approx(60, abs=2)
