@@ -9,7 +9,16 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from fastvideo_engine.command_line import INSPECT, SMALL_MODEL, TOOLS, Asked, keep_spec, spec_asked_for, understand
+from fastvideo_engine.command_line import (
+    BENCH,
+    INSPECT,
+    SMALL_MODEL,
+    TOOLS,
+    Asked,
+    keep_spec,
+    spec_asked_for,
+    understand,
+)
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
@@ -69,6 +78,9 @@ def _do(asked: Asked) -> None:
         return
     if asked.kind == INSPECT:
         importlib.import_module("fastvideo_engine.data.inspect").run(**asked.given)
+        return
+    if asked.kind == BENCH:
+        importlib.import_module("fastvideo_engine.bench.preprocess").run(**asked.given)
         return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:

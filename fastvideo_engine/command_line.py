@@ -23,7 +23,8 @@ SPECS: dict[str, type[JobSpec]] = {
 }
 SMALL_MODEL = "small-model"
 INSPECT = "inspect"
-TOOLS = (SMALL_MODEL, INSPECT)
+BENCH = "bench"
+TOOLS = (SMALL_MODEL, INSPECT, BENCH)
 """What is no job: it has no run folder and reports to its terminal alone."""
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
 _MAY_DIFFER = {
@@ -38,6 +39,15 @@ _MAY_DIFFER = {
         "output.flush_frequency",
     },
 }
+
+_BENCH_SIZES = (
+    ("clips", 64, "clips to generate and preprocess"),
+    ("height", 480, "their height"),
+    ("width", 832, "their width"),
+    ("frames", 17, "frames taken of each"),
+    ("rounds", 4, "rounds to share the clips out over"),
+    ("rows", 64, "rows of Parquet, each of a clip of 77 frames, to time reading with"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,9 @@ def understand(arguments: Sequence[str]) -> Asked:
         if kind == INSPECT:
             given = {name: value for name, value in vars(typed).items() if name != "command"}
             return Asked(RunFolder(typed.output), kind, command, given=given)
+        if kind == BENCH:
+            given = {name: value for name, value in vars(typed).items() if name not in ("command", "what")}
+            return Asked(RunFolder(Path()), kind, command, given=given)
         return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
     typed = _folder_parser().parse_args(arguments)
     return Asked(RunFolder(typed.run_folder), None, command, die_with_parent=typed.die_with_parent)
@@ -149,6 +162,11 @@ def _command_parser() -> argparse.ArgumentParser:
     inspect.add_argument("--decode", metavar="N", type=int, default=0, help="decode so many rows back to mp4")
     inspect.add_argument("--output", metavar="DIR", type=Path, default=Path("inspected"), help="where these go")
     inspect.add_argument("--model", metavar="MODEL", help="whose VAE decodes; without it, the one that the rows name")
+    bench = commands.add_parser(BENCH, description="Measure the engine against a plain loop, on generated clips.")
+    bench.add_argument("what", choices=["preprocess"], help="what to measure")
+    for name, default, text in _BENCH_SIZES:
+        bench.add_argument(f"--{name}", metavar="N", type=int, default=default, help=f"{text}, {default} by default")
+    bench.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
     return parser
 
 
