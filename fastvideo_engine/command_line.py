@@ -165,9 +165,16 @@ def _command_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(BENCH, description="Measure the engine against a plain loop, on generated clips.")
     bench.add_argument("what", choices=["preprocess"], help="what to measure")
     for name, default, text in _BENCH_SIZES:
-        bench.add_argument(f"--{name}", metavar="N", type=int, default=default, help=f"{text}, {default} by default")
+        bench.add_argument(f"--{name}", metavar="N", type=_count, default=default, help=f"{text}; {default} by default")
     bench.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
     return parser
+
+
+def _count(typed: str) -> int:
+    count = int(typed)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{typed} is less than 1")
+    return count
 
 
 def _described(part: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -52,6 +52,12 @@ def test_reads_are_measured_at_fastvideos_row_groups_and_ours(results):
     ]
 
 
+def test_a_bench_of_no_clips_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "preprocess", "--clips", "0"])
+    assert "0 is less than 1" in capsys.readouterr().err
+
+
 def test_generated_clips_are_long_and_wide_enough_and_unlike_each_other(tmp_path):
     first, second = make_clips(tmp_path, 2, 64, 96, seconds=0.5)
     facts = probe(tmp_path / "clip_000.mp4")
