@@ -17,7 +17,7 @@ from fastvideo_engine.media.stills import is_still, read_still
 _IN_MP4 = {"h264", "av1", "vp9"}
 _IN_WEBM = {"vp8", "vp9", "av1"}
 _EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
-_LONGEST_SIDE = 16384  # FFmpeg's own limit for most codecs; a header that says more is made to fill the memory
+_STILL = "still"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,12 @@ class ClipFacts:
     container: str = "mp4"
     timestamps: tuple[float, ...] = ()
     starts_at: float = 0.0
-    is_still: bool = False
     is_turned: bool = False
+
+    @property
+    def is_still(self) -> bool:
+        """A picture has a codec of its own, so that whoever keeps these facts keeps this one too."""
+        return self.codec == _STILL
 
 
 def probe(path: Path) -> ClipFacts:
@@ -84,7 +88,7 @@ def size_as_watched(frame: VideoFrame) -> tuple[int, int]:
 
 def _facts_of_still(path: Path) -> ClipFacts:
     height, width = read_still(path).shape[:2]
-    return ClipFacts(width, height, 1.0, 1, 0.0, "still", "rgb24", path.suffix.lstrip(".").lower(), is_still=True)
+    return ClipFacts(width, height, 1.0, 1, 0.0, _STILL, "rgb24", path.suffix.lstrip(".").lower())
 
 
 def _frames_and_times(path: Path, stream: VideoStream, fps: float) -> tuple[int, tuple[float, ...]]:

@@ -16,11 +16,11 @@ from fastvideo_engine.specs import MergedFolder, PreprocessSpec
 _WAN = FAMILIES[0]
 
 
-def _clip(frames, fps, width=640, height=360, **more):
-    return ClipFacts(width, height, fps, frames, frames / fps, "h264", "yuv420p", **more)
+def _clip(frames, fps, width=640, height=360, codec="h264"):
+    return ClipFacts(width, height, fps, frames, frames / fps, codec, "yuv420p")
 
 
-_PICTURE = _clip(1, 1.0, is_still=True)
+_PICTURE = _clip(1, 1.0, codec="still")
 
 
 def _spec(**changes):

@@ -6,9 +6,11 @@ import shlex
 import subprocess
 import sys
 
+import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from fastvideo_engine.__main__ import carry_out
 from fastvideo_engine.command_line import spec_asked_for
 from fastvideo_engine.events import Note
 from fastvideo_engine.fastvideo_flags import asked_by, flag_parser
@@ -161,6 +163,28 @@ def test_help_names_every_flag(capsys):
 
     told = capsys.readouterr().out
     assert [row[0] for row in _TABLE if f"--preprocess.{row[0].replace('_', '-')}" not in told] == []
+
+
+def test_a_dataset_with_a_validation_split_is_held_out_as_fastvideo_does(tmp_path, make_clip, tiny_wan, run_folder):
+    clip = make_clip(tmp_path / "a.mp4", seconds=1).read_bytes()
+    splits = {"train": ["a", "b"], "validation": ["c"]}
+    saved = {
+        split: datasets.Dataset.from_dict({"video": [clip] * len(names), "caption": names, "name": names})
+        for split, names in splits.items()
+    }
+    datasets.DatasetDict(saved).save_to_disk(str(tmp_path / "data"))
+    sizes = {"max_height": 32, "max_width": 48, "num_frames": 5, "train_fps": 16, "video_length_tolerance_range": 5}
+    flags = [f"--preprocess.{name}={value}" for name, value in sizes.items()]
+    paths = {"dataset_path": tmp_path / "data", "dataset_output_dir": run_folder().path}
+
+    code = carry_out(
+        asked_by(["--model_path", str(tiny_wan), *flags, *(f"--preprocess.{each}={paths[each]}" for each in paths)])
+    )
+
+    assert code == 0
+    assert sorted(pq.read_table(run_folder().parquet)["id"].to_pylist()) == ["a", "b"]
+    held_out = run_folder().path / "validation_parquet_dataset"
+    assert pq.read_table(held_out)["id"].to_pylist() == ["c"]
 
 
 @pytest.mark.slow
