@@ -1,8 +1,10 @@
 """Encode clips and captions into Parquet: once each, shared out over the processes, and from where a crash left off."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -202,27 +204,32 @@ def _finish(work: Work, ledger: dict[str, LedgerRow]) -> None:
     work.progress(len(settled_videos(ledger.values())))
     written = [row.file for row in ledger.values() if row.file]
     rejected = sum(row.state == "rejected" for row in ledger.values())
-    for dataset, is_held_out in ((work.folder.validation_parquet, True), (work.folder.parquet, False)):
-        files = [file for file in written if (work.folder.path / file).is_relative_to(dataset)]
-        if files:
-            facts = _facts(work, files, rejected) | ({"is_held_out": True} if is_held_out else {})
-            work.events.write(ArtifactMade(kind="parquet", path=work.folder.relative(dataset), facts=facts))
+    trained = [file for file in written if (work.folder.path / file).is_relative_to(work.folder.parquet)]
+    held_out = len(written) - len(trained)
+    if not trained:
+        raise DataError("All usable clips are held out; lower held_out.share, or add clips to train on.")
+    facts = _facts(work, trained) | {"rejected": rejected} | ({"held_out": held_out} if held_out else {})
+    work.events.write(ArtifactMade(kind="parquet", path=work.folder.relative(work.folder.parquet), facts=facts))
     ready = f"{_clips(len(written))} {'is' if len(written) == 1 else 'are'} ready"
+    apart = f", {held_out} of them held out" if held_out else ""
     out = f", {rejected} {'was' if rejected == 1 else 'were'} left out" if rejected else ""
-    work.events.write(Finished(text=f"{ready}{out}."))
+    work.events.write(Finished(text=f"{ready}{apart}{out}."))
 
 
-def _facts(work: Work, files: Sequence[str], rejected: int) -> dict[str, object]:
+def _facts(work: Work, trained: Sequence[str]) -> dict[str, object]:
+    """Describe a dataset by its spec and the files that its rows are in, a name for each row."""
     spec = work.spec
+    buckets = Counter(Path(file).parent.parent.name for file in trained)
+    by_bucket = {} if set(buckets) == {work.folder.parquet.name} else {"buckets": dict(sorted(buckets.items()))}
     return {
-        "clips": len(files),
-        "rejected": rejected,
+        "clips": len(trained),
         "height": spec.height,
         "width": spec.width,
         "frames": spec.frames,
         "fps": spec.fps,
-        "latent_shape": latent_shape(work.folder.path / files[0]),
+        "latent_shape": latent_shape(work.folder.path / trained[0]),
         "model": spec.model,
+        **by_bucket,
     }
 
 
