@@ -18,6 +18,8 @@ _ASPECTS = (16 / 9, 3 / 2, 4 / 3, 1, 3 / 4, 2 / 3, 9 / 16)
 _SHARES_OF_LENGTH = (1, 1 / 2, 1 / 4)
 # A rate such as 30000/1001 is no exact float; a frame must not appear or vanish by that.
 _ROUNDING = 1e-6
+# A day at 48 frames a second. A file that claims a frame a year must not fill the memory with repetitions.
+_MOST_FRAMES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def chosen_frames(facts: ClipFacts, fps: float, frames: int, parity: str = "none
         return [0]
     if parity == "fastvideo":
         # FastVideo's very arithmetic: steps in floating point, cut to whole numbers, the speed not applied.
-        numbers = np.arange(0, facts.frames, facts.fps / fps).astype(int)
+        step = facts.fps / fps
+        numbers = np.arange(0, min(facts.frames, step * _MOST_FRAMES), step).astype(int)
         return [int(number) for number in numbers[:frames] if number < facts.frames]
     return _nearest_in_time(facts, speed / fps, frames)
 
@@ -148,8 +151,7 @@ def _nearest_in_time(facts: ClipFacts, step_seconds: float, at_most: int) -> lis
 
 
 def _all_frames(facts: ClipFacts, spec: PreprocessSpec) -> list[int]:
-    without_end = facts.frames * (1 + math.ceil(spec.fps / facts.fps)) + spec.frames
-    return chosen_frames(facts, spec.fps, without_end, spec.parity, spec.selection.speed_factor)
+    return chosen_frames(facts, spec.fps, _MOST_FRAMES, spec.parity, spec.selection.speed_factor)
 
 
 def _fewest_frames(facts: ClipFacts, spec: PreprocessSpec) -> int:

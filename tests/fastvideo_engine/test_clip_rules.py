@@ -89,6 +89,19 @@ def test_no_frame_lies_beyond_the_end():
             assert max(chosen_frames(_clip(frames, fps=30000 / 1001), 16, 1000, parity)) < frames
 
 
+@pytest.mark.parametrize("parity", ["none", "fastvideo"])
+@pytest.mark.parametrize("fps", [1e-6, 1e6])
+def test_an_absurd_rate_harms_nothing(fps, parity):
+    facts = _clip(100_000, fps)
+
+    assert 1 <= len(chosen_frames(facts, 16, 77, parity)) <= 77
+    verdict_on("a", "x", facts, _spec(parity=parity))
+
+
+def test_a_quarter_of_the_speed_takes_each_frame_four_times():
+    assert chosen_frames(_clip(10, fps=16), 16, 77, speed=0.25) == [*sorted(list(range(10)) * 4)[2:], 9, 9]
+
+
 def test_twice_the_speed_takes_frames_twice_as_far_apart_and_needs_a_clip_twice_as_long():
     facts = _clip(40, fps=16)
 
