@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +81,10 @@ def _holds(row: LedgerRow, clip: Clip, stamp: str) -> bool:
     if not row.input:  # written before ledgers told
         return True
     content = row.content
-    # A file that is gone was encoded when it was there; a clip that was left out is looked at again.
-    if row.stamp != stamp and not (stamp == _MISSING and row.state == "written"):
+    # A file that cannot be read any more was encoded when it could; a clip that was left out is looked at again.
+    if row.stamp != stamp:
         if row.state == "rejected":
             return False
-        content = content_of(clip.path)
+        with suppress(ClipError):
+            content = content_of(clip.path)
     return row.input == input_of(content, clip)

@@ -183,7 +183,7 @@ def _refuse_too_many_bad(work: Work, ledger: dict[str, LedgerRow]) -> None:
         return
     first, spec = rejected[0], work.spec
     share = len({row.listed_as for row in rejected}) / len(work.clips)
-    if len(rejected) == len(ledger) and len(settled_videos(rejected)) == len(work.clips):
+    if len(settled_videos(rejected)) == len(work.clips):
         raise DataError(f"None of the {_clips(len(work.clips))} can be used. The first, {first.clip}: {first.reason}")
     if share > spec.max_bad_share:
         raise DataError(
