@@ -7,6 +7,7 @@ from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 
+from fastvideo_engine.data.huggingface import UNREACHABLE, unreachable
 from fastvideo_engine.errors import ClipError
 
 
@@ -39,6 +40,8 @@ def _copy(path: str, root: str, target: Path) -> None:
             return
         except (FileNotFoundError, IsADirectoryError):
             continue
+        except UNREACHABLE as error:  # no fault of the clip: once the connection is back, it can be had
+            raise unreachable(place, error) from None
     raise ClipError(f"Its file {path} is missing from the dataset.")
 
 

@@ -24,7 +24,7 @@ from fastvideo_engine.specs.preprocess import AUTOMATIC, HuggingFaceSource
 datasets.config.TORCHCODEC_AVAILABLE = False
 
 _LISTINGS = {".json": "json", ".jsonl": "json", ".csv": "csv"}
-_UNREACHABLE = (ConnectionError, httpx.HTTPError)
+UNREACHABLE = (ConnectionError, TimeoutError, httpx.HTTPError)
 _UNREADABLE = (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException)
 # What publishers call them, the likeliest first; "txt" and "json", "mp4" and "webm" are WebDataset's.
 _VIDEO_NAMES = (
@@ -91,8 +91,8 @@ class Rows:
         while True:
             try:
                 row = next(rows, None)
-            except _UNREACHABLE as error:
-                raise _unreachable(self.name, error) from None
+            except UNREACHABLE as error:
+                raise unreachable(self.name, error) from None
             except _UNREADABLE as error:
                 raise DataError(f"{self.name} cannot be read further ({_first_line(error)}).") from None
             if row is None:
@@ -115,8 +115,8 @@ def open_rows(source: HuggingFaceSource, split: str | None = None, with_videos: 
     except DatasetNotFoundError:
         cure = "check the spelling, or log in with `hf auth login` if it is private or gated"
         raise DataError(f"There is no dataset {source.path} on Hugging Face; {cure}.") from None
-    except _UNREACHABLE as error:
-        raise _unreachable(source.path, error) from None
+    except UNREACHABLE as error:
+        raise unreachable(source.path, error) from None
     except _UNREADABLE as error:
         raise DataError(f"{source.path} cannot be opened ({_first_line(error)}).") from None
     return rows
@@ -229,7 +229,8 @@ def _names(dataset: Any) -> list[str]:
     return list(dataset.column_names or next(islice(iter(dataset), 1), {}))
 
 
-def _unreachable(dataset: str, error: Exception) -> DataError:
+def unreachable(dataset: str, error: Exception) -> DataError:
+    """Say that a dataset, or a file of one, did not come, and what to do."""
     cure = "check the connection, or give the folder of a copy on this machine"
     return DataError(f"{dataset} could not be fetched from Hugging Face ({_first_line(error)}); {cure}.")
 

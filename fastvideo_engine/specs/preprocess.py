@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fastvideo_engine.specs.base import Part, Spec, anchored_folder
 
@@ -168,6 +168,12 @@ class PreprocessSpec(Spec):
     decoding: Decoding = Field(Decoding(), title="Reading")
     encoding: Encoding = Field(Encoding(), title="Encoding")
     output: Output = Field(Output(), title="Parquet")
+
+    @model_validator(mode="after")
+    def splits_belong_to_hugging_face(self) -> Self:
+        if self.held_out.split and not isinstance(self.source, HuggingFaceSource):
+            raise ValueError("only a Hugging Face dataset has splits; hold out a share (held_out.share) instead")
+        return self
 
     def anchored(self, base: Path) -> Self:
         """Read the relative folders of this spec from `base` on."""
