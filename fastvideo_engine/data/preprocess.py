@@ -123,7 +123,8 @@ def _encode_captions(work: Work) -> bool:
         return work.stopping()
     work.events.write(Phase(title="Loading the text encoder"))
     model = model_of(work.spec)
-    work.events.write(Phase(title=f"Encoding {_counted(len(captions), 'caption')}"))
+    which = _counted(len(captions), "caption") if captions else "the empty caption"
+    work.events.write(Phase(title=f"Encoding {which}"))
     wanted = list(dict.fromkeys([*captions, *([EMPTY] if lacks_empty else [])]))
     precision = getattr(torch, work.spec.encoding.text_precision)
     length = family_of_folder(model).text_length
