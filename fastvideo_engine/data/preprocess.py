@@ -157,7 +157,10 @@ def _encode_clips(work: Work) -> bool:
     scratch = work.folder.fetched / str(work.ranks.rank)
     parts = parts_of(work.my_share(left), work.spec, encoder.family, scratch, done, refuse)
     batches = in_batches(parts, work.spec.encoding.batch_size)
-    return _encode_in_rounds(work, encoder, batches, tried, clock)
+    try:
+        return _encode_in_rounds(work, encoder, batches, tried, clock)
+    finally:  # after a failure too: what was encoded before it need not be encoded again
+        work.results.write_waiting()
 
 
 def _encode_in_rounds(
@@ -168,7 +171,6 @@ def _encode_in_rounds(
         batch = next(batches, None)
         stopping = work.ranks.agree(work.folder.stop_was_asked())
         if stopping or work.ranks.total(batch is not None) == 0:
-            work.results.write_waiting()
             return stopping
         for part, sample, provenance in encoder.encoded(batch or [], partial(embedding_of, work.folder)):
             row = work.row(part.video.clip, tried, "written", part.video, part.cut)

@@ -1,5 +1,6 @@
 """The same command in the same folder does what is new or changed, and nothing else, wherever it was cut off."""
 
+import hashlib
 import os
 import shutil
 
@@ -145,3 +146,19 @@ def test_too_many_bad_clips_end_the_job_before_a_model_is_loaded(tmp_path, liste
     preprocess.run(listed(*clips, *bad, max_bad_share=0.6), folder)
     assert [event.text for event in events_of(folder, Finished)] == ["3 clips are ready, 4 were left out."]
     assert len(events_of(folder, ClipRejected)) == 4
+
+
+def test_a_failure_on_the_way_keeps_what_was_encoded_before_it(tmp_path, listed, clips, run_folder, rows_in):
+    folder = run_folder()
+    spec = listed(*clips, decoding={"workers": 0})
+    (folder.path / "text_embeddings").mkdir()
+    spoilt = folder.path / "text_embeddings" / f"{hashlib.sha256(b'clip c').hexdigest()}.npy"
+    spoilt.write_bytes(b"")
+
+    with pytest.raises(EOFError):
+        preprocess.run(spec, folder)
+    assert sorted(rows_in(folder.parquet)) == sorted(read_ledger(folder)) == ["a.mp4", "b.mp4"]
+
+    spoilt.unlink()
+    preprocess.run(spec, folder)
+    assert sorted(rows_in(folder.parquet)) == ["a.mp4", "b.mp4", "c.mp4"]
