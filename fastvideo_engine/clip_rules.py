@@ -103,10 +103,8 @@ def shape_of(facts: ClipFacts, found: int, spec: PreprocessSpec, family: Family)
         return Shape(spec.height, spec.width, _whole_latents(min(found, spec.frames), family))
     lengths = [_whole_latents(math.ceil(spec.frames * share), family) for share in _SHARES_OF_LENGTH]
     frames = next((length for length in lengths if length <= found), _whole_latents(found, family))
-    height, width = min(
-        _sizes_of_equal_area(spec, family),
-        key=lambda size: abs(math.log(size[1] / size[0] * facts.height / facts.width)),
-    )
+    aspect = facts.width * facts.pixel_aspect / facts.height
+    height, width = min(_sizes_of_equal_area(spec, family), key=lambda size: abs(math.log(size[1] / size[0] / aspect)))
     return Shape(height, width, frames)
 
 

@@ -39,7 +39,7 @@ def read_cut(file: Path, facts: ClipFacts, cut: Cut, spec: PreprocessSpec) -> Te
     Safe in threads.
     """
     frames = read_frames(file, cut.frames, spec.decoding.decoder, facts)
-    return cropped_and_resized(frames, cut.shape.height, cut.shape.width, spec.parity)
+    return cropped_and_resized(frames, cut.shape.height, cut.shape.width, spec.parity, facts.pixel_aspect)
 
 
 def read_frames(
@@ -61,16 +61,19 @@ def read_frames(
     return frames
 
 
-def cropped_and_resized(frames: Tensor, height: int, width: int, parity: str = "none") -> Tensor:
+def cropped_and_resized(
+    frames: Tensor, height: int, width: int, parity: str = "none", pixel_aspect: float = 1.0
+) -> Tensor:
     """Cut the middle of TCHW uint8 frames to the shape of height x width, then resize it to that size.
 
-    In parity with FastVideo the roundings and `align_corners` are its own, so that both train on the same pixels; it
-    stretches the picture by half a pixel at each border, which is why it is not the default.
+    Pixels that are not square are made so. In parity with FastVideo they are not, and the roundings and
+    `align_corners` are its own, so that both train on the same pixels; it stretches the picture by half a pixel at
+    each border, which is why it is not the default.
     """
     is_fastvideo = parity == "fastvideo"
     whole = int if is_fastvideo else round
     old_height, old_width = frames.shape[-2:]
-    ratio = height / width
+    ratio = height / width if is_fastvideo else height / width * pixel_aspect
     if old_height / old_width > ratio:
         cut_height, cut_width = max(1, whole(old_width * ratio)), old_width
     else:

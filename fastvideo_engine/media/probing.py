@@ -25,6 +25,7 @@ class ClipFacts:
     """What a clip's file says and shows; width and height are as it is watched, so after rotation.
 
     `starts_at` is the first frame's own time; `timestamps`, in seconds from it on, are there only when the rate varies.
+    `pixel_aspect` is a pixel's width by its height, which is not 1 in films of old cameras and discs.
     """
 
     width: int
@@ -38,6 +39,7 @@ class ClipFacts:
     timestamps: tuple[float, ...] = ()
     starts_at: float = 0.0
     is_turned: bool = False
+    pixel_aspect: float = 1.0
 
     @property
     def is_still(self) -> bool:
@@ -72,6 +74,7 @@ def probe(path: Path) -> ClipFacts:
             timestamps=times,
             starts_at=first.time or 0.0,
             is_turned=first.rotation % 360 != 0,
+            pixel_aspect=_pixel_aspect(stream, first),
         )
 
 
@@ -84,6 +87,13 @@ def plays_in_browsers(facts: ClipFacts) -> bool:
 def size_as_watched(frame: VideoFrame) -> tuple[int, int]:
     """Return width and height of a frame once it is turned the way its file says."""
     return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+
+def _pixel_aspect(stream: VideoStream, first: VideoFrame) -> float:
+    stated = float(stream.sample_aspect_ratio or 1)
+    if not 0.25 <= stated <= 4:  # no camera has such pixels; whoever wrote it meant nothing by it
+        return 1.0
+    return 1 / stated if first.rotation % 180 else stated
 
 
 def _facts_of_still(path: Path) -> ClipFacts:

@@ -205,6 +205,13 @@ def test_a_bucket_has_the_clips_aspect_and_the_area_asked_for(width):
     assert shape.height * shape.width == pytest.approx(480 * 832, rel=0.06)
 
 
+def test_a_bucket_is_chosen_by_what_is_watched():
+    spec = _spec(height=480, width=832, output={"buckets": True})
+    wide_pixels = replace(_clip(300, 16, width=360, height=360), pixel_aspect=16 / 9)
+
+    assert shape_of(wide_pixels, 300, spec, _WAN) == shape_of(_clip(300, 16), 300, spec, _WAN)
+
+
 @pytest.mark.parametrize(("found", "frames"), [(200, 77), (77, 77), (76, 37), (30, 17), (1, 1)])
 def test_a_bucket_is_as_long_as_the_clip_allows(found, frames):
     spec = _spec(frames=77, output={"buckets": True})

@@ -119,6 +119,17 @@ def test_of_an_uneven_rate_frames_are_taken_by_their_time(tmp_path, film, greys,
     assert np.abs(brightness - by_time).max() < 8  # a tie may fall to either side
 
 
+@pytest.mark.parametrize(("parity", "white"), [("none", 1.0), ("fastvideo", 0.5)])
+def test_pixels_that_are_not_square_are_made_so(tmp_path, parity, white):
+    # 64x64 pixels, each twice as wide as high, are watched as 128x64: of a square picture only the middle half is left.
+    only_the_middle = np.zeros((64, 64, 3), np.uint8)
+    only_the_middle[:, 16:48] = 255
+
+    square = cropped_and_resized(torch.from_numpy(only_the_middle).permute(2, 0, 1)[None], 64, 64, parity, 2.0)
+
+    assert square.float().mean().item() / 255 == pytest.approx(white, abs=0.01)
+
+
 def test_a_picture_is_read_as_a_clip_of_one_frame(tmp_path, planned):
     Image.new("RGB", (100, 100), (255, 0, 0)).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("red")

@@ -118,3 +118,16 @@ def test_frames_that_an_editor_cut_away_are_not_counted(tmp_path, film, greys):
 
     assert len(frames) == 30
     assert frames[0].mean() == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize(("stated", "taken"), [(Fraction(16, 11), 16 / 11), (Fraction(1, 50), 1.0)])
+def test_pixels_that_are_not_square_are_known_and_nonsense_is_not_believed(tmp_path, greys, stated, taken):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = stated
+        for grey in greys(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    assert probe(tmp_path / "a.mp4").pixel_aspect == pytest.approx(taken, rel=1e-6)
