@@ -39,12 +39,13 @@ _Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figures:
-    """What one variant took: medians over the rounds, seconds of its stages in all, and the most memory it had."""
+    """What one variant took: medians over the rounds, seconds in all and of its stages, and the most memory it had."""
 
     variant: str
     clips_per_second: float
     times_plain: float
     seconds: float
+    cpu_seconds: float
     read: float
     encode: float
     write: float
@@ -154,6 +155,8 @@ def _summed_up(variant: str, measured: dict[str, list[_Run]]) -> Figures:
         clips_per_second=median(run["clips"] / run["seconds"] for run in runs),
         times_plain=median(other["seconds"] / run["seconds"] for run, other in zip(runs, plain, strict=True)),
         seconds=sum(run["seconds"] for run in runs),
+        # Other processes of the machine lengthen the one and hardly the other.
+        cpu_seconds=sum(run["cpu_seconds"] for run in runs),
         peak_mib=max(run["peak_mib"] for run in runs),
         **stages,
     )
