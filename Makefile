@@ -10,7 +10,7 @@ export PORT ?= 7860
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints-cpu.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off $(CONSTRAINTS)
 
-.PHONY: studio test test-slow test-browser test-all lint format clean
+.PHONY: studio test test-slow test-browser test-all lint format bench clean
 .DEFAULT_GOAL := studio
 
 studio: $(VENV)/.studio
@@ -36,6 +36,10 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# make bench BENCH="--clips 8 --frames 9" asks for less than an hour's work of a small machine.
+bench: $(VENV)/.studio
+	$(BIN)/python -m fastvideo_engine bench preprocess --out bench.json $(BENCH)
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -9,9 +9,18 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from fastvideo_engine.command_line import SMALL_MODEL, Asked, keep_spec, spec_asked_for, understand
+from fastvideo_engine.command_line import (
+    BENCH,
+    INSPECT,
+    SMALL_MODEL,
+    TOOLS,
+    Asked,
+    keep_spec,
+    spec_asked_for,
+    understand,
+)
 from fastvideo_engine.errors import EngineError
-from fastvideo_engine.events import EventWriter, Failed
+from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
     FolderIsTakenError,
     die_with_parent,
@@ -21,6 +30,7 @@ from fastvideo_engine.lifeline import (
     is_first_to_fail,
     is_one_of_several,
 )
+from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs import JobSpec
 
@@ -41,11 +51,15 @@ _SECONDS_FOR_THE_FIRST_TO_SPEAK = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments ask and return the exit code; no failure leaves without a sentence."""
-    asked = understand(arguments)
+    return carry_out(understand(arguments))
+
+
+def carry_out(asked: Asked) -> int:
+    """Do what was asked and return the exit code."""
     if asked.die_with_parent:
         die_with_parent()
     try:
-        _do(asked, arguments)
+        _do(asked)
     except KeyboardInterrupt:
         print("Ended at once; what was complete is kept.", file=sys.stderr)
         return 130
@@ -53,18 +67,24 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:  # the border: whatever happens inside, its user reads a sentence
-        _say_why(error, asked.folder)
+        _say_why(error, None if asked.kind in TOOLS else asked.folder)
         return 1
     return 0
 
 
-def _do(asked: Asked, arguments: Sequence[str]) -> None:
+def _do(asked: Asked) -> None:
     if asked.kind == SMALL_MODEL:
         importlib.import_module("fastvideo_engine.small_model").build(asked.folder.path)
         return
+    if asked.kind == INSPECT:
+        importlib.import_module("fastvideo_engine.data.inspect").run(**asked.given)
+        return
+    if asked.kind == BENCH:
+        importlib.import_module("fastvideo_engine.bench.preprocess").run(**asked.given)
+        return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:
-        _start_processes(spec.processes, arguments)
+        _start_processes(spec.processes, asked.command)
     if is_first_process():
         _prepare(asked, spec, folder)
     signal.signal(signal.SIGINT, lambda _number, _frame: _stop_gently(folder))
@@ -79,12 +99,14 @@ def _prepare(asked: Asked, spec: JobSpec, folder: RunFolder) -> None:
     if asked.kind is not None:
         keep_spec(spec, folder)
         folder.forget_stop()
+    for notice in asked.notices:
+        Reporter(folder).write(Note(text=notice))
 
 
-def _start_processes(count: int, arguments: Sequence[str]) -> None:
+def _start_processes(count: int, command: Sequence[str]) -> None:
     """Become torchrun, which starts this program so many times."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    os.execv(sys.executable, [*launcher, "-m", "fastvideo_engine", *arguments])
+    os.execv(sys.executable, [*launcher, *command])
 
 
 def _stop_gently(folder: RunFolder) -> None:
@@ -93,7 +115,7 @@ def _stop_gently(folder: RunFolder) -> None:
     print("Stopping once the work in hand is saved; Ctrl-C again ends at once.", file=sys.stderr)
 
 
-def _say_why(error: Exception, folder: RunFolder) -> None:
+def _say_why(error: Exception, folder: RunFolder | None) -> None:
     sentence = _in_words(error)
     if sentence is None:
         traceback.print_exception(error)
@@ -104,7 +126,7 @@ def _say_why(error: Exception, folder: RunFolder) -> None:
             # When a sibling fails, this process meets a broken connection; the sibling's own sentence goes first.
             time.sleep(_SECONDS_FOR_THE_FIRST_TO_SPEAK)
     print(sentence, file=sys.stderr)
-    if folder.path.is_dir():
+    if folder is not None and folder.path.is_dir():
         _report(Failed(text=sentence), folder)
 
 

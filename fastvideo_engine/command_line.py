@@ -1,8 +1,8 @@
 """Turn what was typed into a spec and the run folder where it is to be done."""
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,37 +22,76 @@ SPECS: dict[str, type[JobSpec]] = {
     "generate": GenerateSpec,
 }
 SMALL_MODEL = "small-model"
+INSPECT = "inspect"
+BENCH = "bench"
+TOOLS = (SMALL_MODEL, INSPECT, BENCH)
+"""What is no job: it has no run folder and reports to its terminal alone."""
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
-_MAY_DIFFER = {"train": {"steps"}, "preprocess": {"processes"}}
+_MAY_DIFFER = {
+    "train": {"steps"},
+    "preprocess": {
+        "processes",
+        "max_bad_share",
+        "decoding.decoder",
+        "decoding.workers",
+        "encoding.batch_size",
+        "output.samples_per_file",
+        "output.flush_frequency",
+    },
+}
+
+_BENCH_SIZES = (
+    ("clips", 64, "clips to generate and preprocess"),
+    ("height", 480, "their height"),
+    ("width", 832, "their width"),
+    ("frames", 17, "frames taken of each"),
+    ("rounds", 4, "rounds to share the clips out over"),
+    ("rows", 64, "rows of Parquet, each of a clip of 77 frames, to time reading with"),
+)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed: a run folder that holds its spec, or (with a kind) the parts that make one."""
+    """What was typed: a run folder that holds its spec, or (with a kind) the parts that make one.
+
+    `given` are settings that flags made, `settings` assignments of one field each; `notices` are to be said once, and
+    `command` is what Python is started with to do the same.
+    """
 
     folder: RunFolder
     kind: str | None
-    spec_file: Path | None
-    settings: Sequence[str]
-    die_with_parent: bool
+    command: Sequence[str]
+    spec_file: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    notices: Sequence[str] = ()
+    die_with_parent: bool = False
 
 
 def understand(arguments: Sequence[str]) -> Asked:
     """Parse the arguments; on `--help` or a mistake argparse prints and leaves."""
-    if arguments and arguments[0] in (*SPECS, SMALL_MODEL):
+    command = ["-m", "fastvideo_engine", *arguments]
+    if arguments and arguments[0] in (*SPECS, *TOOLS):
         typed = _command_parser().parse_args(arguments)
         kind = typed.command
-        output = typed.folder if kind == SMALL_MODEL else typed.output
-        return Asked(RunFolder(output), kind, getattr(typed, "spec", None), getattr(typed, "set", []), False)
+        if kind == SMALL_MODEL:
+            return Asked(RunFolder(typed.folder), kind, command)
+        if kind == INSPECT:
+            given = {name: value for name, value in vars(typed).items() if name != "command"}
+            return Asked(RunFolder(typed.output), kind, command, given=given)
+        if kind == BENCH:
+            given = {name: value for name, value in vars(typed).items() if name not in ("command", "what")}
+            return Asked(RunFolder(Path()), kind, command, given=given)
+        return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
     typed = _folder_parser().parse_args(arguments)
-    return Asked(RunFolder(typed.run_folder), None, None, [], typed.die_with_parent)
+    return Asked(RunFolder(typed.run_folder), None, command, die_with_parent=typed.die_with_parent)
 
 
 def spec_asked_for(asked: Asked) -> JobSpec:
     """Make the spec, its relative folders read from where it was written; raise `SpecError` when it does not hold."""
     if asked.kind is None:
         return read_spec(asked.folder.spec).anchored(asked.folder.path.resolve())
-    settings = read_settings(asked.spec_file) if asked.spec_file else {}
+    settings = read_settings(asked.spec_file) if asked.spec_file else dict(asked.given)
     if settings.get("kind", asked.kind) != asked.kind:
         raise SpecError(f"{asked.spec_file} is a spec to {settings['kind']}; begin with that instead of {asked.kind}.")
     for assignment in asked.settings:
@@ -79,12 +118,12 @@ def _differences(begun: dict[str, Any], asked: dict[str, Any], prefix: str = "")
     if begun.get("kind") != asked.get("kind"):
         return {"kind": f"it is to {begun.get('kind')}"}
     found: dict[str, str] = {}
-    for field in {**begun, **asked}:
-        was, now = begun.get(field), asked.get(field)
+    for name in {**begun, **asked}:
+        was, now = begun.get(name), asked.get(name)
         if isinstance(was, dict) and isinstance(now, dict):
-            found |= _differences(was, now, f"{prefix}{field}.")
+            found |= _differences(was, now, f"{prefix}{name}.")
         elif was != now:
-            found[prefix + field] = f"{prefix}{field} was {was}, now {now}"
+            found[prefix + name] = f"{prefix}{name} was {was}, now {now}"
     return found
 
 
@@ -92,7 +131,7 @@ def _folder_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fastvideo_engine",
         description="Do what the spec.yaml in a run folder says.",
-        epilog=f"Or begin with {', '.join(SPECS)} or {SMALL_MODEL}, each of which has its own --help.",
+        epilog=f"Or begin with {', '.join(SPECS)} or {' or '.join(TOOLS)}, each of which has its own --help.",
     )
     parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="holds spec.yaml; results go there")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the process that started this ends")
@@ -118,20 +157,40 @@ def _command_parser() -> argparse.ArgumentParser:
         )
     small = commands.add_parser(SMALL_MODEL, description="Write a small model with random weights, to try things out.")
     small.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    inspect = commands.add_parser(INSPECT, description="Show what Parquet of preprocessed clips holds.")
+    inspect.add_argument("parquet", metavar="PARQUET", type=Path, help="a Parquet file, or a folder of them")
+    inspect.add_argument("--decode", metavar="N", type=int, default=0, help="decode so many rows back to mp4")
+    inspect.add_argument("--output", metavar="DIR", type=Path, default=Path("inspected"), help="where these go")
+    inspect.add_argument("--model", metavar="MODEL", help="whose VAE decodes; without it, the one that the rows name")
+    bench = commands.add_parser(BENCH, description="Measure the engine against a plain loop, on generated clips.")
+    bench.add_argument("what", choices=["preprocess"], help="what to measure")
+    for name, default, text in _BENCH_SIZES:
+        bench.add_argument(f"--{name}", metavar="N", type=_count, default=default, help=f"{text}; {default} by default")
+    bench.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
     return parser
 
 
+def _count(typed: str) -> int:
+    count = int(typed)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{typed} is less than 1")
+    return count
+
+
 def _described(part: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in part.model_fields.items():
-        inner = _parts_in(field.annotation)
+    for name, declared in part.model_fields.items():
+        inner = _parts_in(declared.annotation)
         if len(inner) > 1:  # a union: first what tells its members apart
-            which, choices = str(field.discriminator), [each.model_fields[str(field.discriminator)] for each in inner]
-            yield _line(f"{prefix}{name}.{which}", f"One of: {', '.join(str(choice.default) for choice in choices)}.")
+            which = str(declared.discriminator)
+            choices = [each.model_fields[which].default for each in inner]
+            yield _line(f"{prefix}{name}.{which}", f"One of: {', '.join(choices)}.")
         for each in inner:
             yield from _described(each, f"{prefix}{name}.")
+        choices = list(get_args(declared.annotation)) if get_origin(declared.annotation) is Literal else []
         # A field with one possible value is nothing to choose.
-        if not inner and get_origin(field.annotation) is not Literal:
-            yield _line(prefix + name, f"{field.description} {_default(field)}")
+        if not inner and len(choices) != 1:
+            one_of = f" One of: {', '.join(choices)}." if choices else ""
+            yield _line(prefix + name, f"{declared.description}{one_of} {_default(declared)}")
 
 
 def _line(name: str, text: str) -> str:

@@ -19,18 +19,15 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, UMT5EncoderModel
+from transformers import AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerBase, UMT5EncoderModel
 
 from fastvideo_engine.errors import ModelError
 from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.specs.base import is_folder
 
-_PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
-_NEEDED_FILES = (
-    "model_index.json",
-    "tokenizer/*",
-    *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "safetensors")),
-)
+ENCODERS = ("vae", "text_encoder", "image_encoder")
+"""The parts whose weights preprocessing needs."""
+_WEIGHTS_TO_TRAIN_AND_SAMPLE = ("transformer", "vae", "text_encoder")
 _CAPTIONS_AT_ONCE = 16
 # What diffusers, transformers and safetensors raise when files are missing, cut off, or of another model.
 _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
@@ -38,24 +35,37 @@ _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, Attribute
 Loaded = TypeVar("Loaded")
 
 
-def model_folder(model: str) -> Path:
-    """Return the folder of a model, fetching a Hugging Face id first; raise `ModelError` when there is none."""
-    folder = Path(model).expanduser() if is_folder(model) else _fetched(model)
+def model_folder(model: str, weights: Sequence[str] = _WEIGHTS_TO_TRAIN_AND_SAMPLE) -> Path:
+    """Return the folder of a model, fetching a Hugging Face id first with the weights of some of its parts.
+
+    Raises `ModelError` when there is none.
+    """
+    folder = Path(model).expanduser() if is_folder(model) else _fetched(model, weights)
     family_of_folder(folder)
     return folder
 
 
-def load_vae(folder: Path, device: torch.device) -> AutoencoderKLWan:
-    """Load the VAE in float32, frozen: in half precision its latents and frames would differ visibly."""
-    return _frozen(_model(folder, "vae", AutoencoderKLWan, torch.float32)).to(device)
+def load_vae(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> AutoencoderKLWan:
+    """Load the VAE, frozen; unless asked otherwise in float32: in half precision latents and frames differ visibly."""
+    return _frozen(_model(folder, "vae", AutoencoderKLWan, dtype)).to(device)
 
 
-def load_text_encoder(folder: Path, device: torch.device) -> tuple[PreTrainedTokenizerBase, UMT5EncoderModel]:
-    """Load the tokenizer and the frozen text encoder."""
+def load_text_encoder(
+    folder: Path, device: torch.device, dtype: torch.dtype | None = None
+) -> tuple[PreTrainedTokenizerBase, UMT5EncoderModel]:
+    """Load the tokenizer and the frozen text encoder, in half precision on a GPU unless asked otherwise."""
     if not (folder / "tokenizer").is_dir():  # which transformers would take for a hub id
         raise _damaged(folder, "tokenizer", "tokenizer/ is missing")
     tokenizer = _readable(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder / "tokenizer"))
-    return tokenizer, _frozen(_model(folder, "text_encoder", UMT5EncoderModel, _weights_dtype(device))).to(device)
+    encoder = _model(folder, "text_encoder", UMT5EncoderModel, dtype or _weights_dtype(device))
+    return tokenizer, _frozen(encoder).to(device)
+
+
+def load_image_encoder(folder: Path, device: torch.device) -> tuple[CLIPVisionModel, dict[str, Any]]:
+    """Load the frozen CLIP of an image-to-video model in float32, and how its pictures are prepared."""
+    path = folder / "image_processor" / "preprocessor_config.json"
+    preparation = _readable(folder, "image_processor", lambda: json.loads(path.read_text(encoding="utf-8")))
+    return _frozen(_model(folder, "image_encoder", CLIPVisionModel, torch.float32)).to(device), preparation
 
 
 def load_transformer(folder: Path, device: torch.device) -> WanTransformer3DModel:
@@ -122,9 +132,11 @@ def vae_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _fetched(model: str) -> Path:
+def _fetched(model: str, weights: Sequence[str]) -> Path:
+    # All settings, which are small; weights only of the parts asked for: a transformer alone may have 50 GB.
+    patterns = ["*.json", "tokenizer/*", *(f"{part}/*.safetensors" for part in weights)]
     try:
-        return Path(snapshot_download(model, allow_patterns=list(_NEEDED_FILES)))
+        return Path(snapshot_download(model, allow_patterns=patterns))
     except GatedRepoError:
         cure = f"accept its terms at https://huggingface.co/{model} and log in with `hf auth login`"
         raise ModelError(f"{model} is only given to those who accepted its terms; {cure}.") from None
@@ -143,7 +155,7 @@ def _weights_dtype(device: torch.device) -> torch.dtype:
 def _model(folder: Path, part: str, kind: type, dtype: torch.dtype) -> Any:
     def load() -> tuple[Any, dict[str, Any]]:
         # No pickled weights: a model folder may come from anyone.
-        name = "dtype" if part == "text_encoder" else "torch_dtype"
+        name = "dtype" if part.endswith("_encoder") else "torch_dtype"  # transformers' parts, and diffusers'
         settings = {name: dtype, "use_safetensors": True, "output_loading_info": True, "local_files_only": True}
         return kind.from_pretrained(folder / part, **settings)  # type: ignore[attr-defined, no-any-return]
 

@@ -39,6 +39,10 @@ class Ranks:
         dist.broadcast(answer, src=0)
         return bool(answer.item())
 
+    def total(self, count: int) -> int:
+        """Return the sum of a count over the processes."""
+        return round(self.average(torch.tensor(float(count), device=self.device)).item() * self.world_size)
+
     def average(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes."""
         if self.world_size == 1:

@@ -41,9 +41,24 @@ class RunFolder:
         return self.path / "combined_parquet_dataset"
 
     @property
+    def validation_parquet(self) -> Path:
+        """The clips that were held out of training."""
+        return self.path / "validation_parquet_dataset"
+
+    @property
+    def empty_prompt(self) -> Path:
+        """The embedding of the empty caption, which training puts in place of captions that it drops."""
+        return self.path / "empty_prompt.safetensors"
+
+    @property
     def clips(self) -> Path:
         """Clips fetched from elsewhere by an import."""
         return self.path / "clips"
+
+    @property
+    def fetched(self) -> Path:
+        """Videos of a dataset elsewhere, each for as long as it is read."""
+        return self.path / ".fetched"
 
     @property
     def samples(self) -> Path:

@@ -26,6 +26,12 @@ def tiny_wan(fastvideo_fixtures: Path) -> Path:
     return fastvideo_fixtures / "models" / "wan-t2v-tiny"
 
 
+@pytest.fixture(scope="session")
+def tiny_wan_i2v(fastvideo_fixtures: Path) -> Path:
+    """An image-to-video Wan 2.1, with CLIP, of a few megabytes with random weights."""
+    return fastvideo_fixtures / "models" / "wan-i2v-tiny"
+
+
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Callable[[str], RunFolder]:
     """Make empty run folders by name."""

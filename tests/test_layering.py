@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY_PACKAGES = ("torch", "diffusers", "transformers", "peft", "pyarrow", "datasets", "torchcodec")
 HEAVY_MODULES = (
     "fastvideo_engine.attention",
+    "fastvideo_engine.bench",
     "fastvideo_engine.components",
     "fastvideo_engine.data",
     "fastvideo_engine.distributed",

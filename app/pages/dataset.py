@@ -10,6 +10,7 @@ from app.errors import readable
 from app.widgets.clip_grid import clip_grid
 from fastvideo_engine.errors import DataError, ModelError
 from fastvideo_engine.specs import Manifest, PreprocessSpec, spec_from
+from fastvideo_engine.specs.base import is_folder
 from worker import queue
 from worker.store import artifacts, datasets, intake, jobs
 from worker.store.tables import Job, JobStatus
@@ -154,7 +155,10 @@ def fits_the_family(settings: forms.Settings) -> dict[str, str]:
         family = base_models.family(settings["model"])
     except ModelError as error:
         return {"model": str(error)}
-    return family.problems(settings["height"], settings["width"], settings["frames"])
+    known = is_folder(settings["model"])  # what a model on the hub can do, the engine sees when it has fetched it
+    workload = family.workload_problem(settings["workload"]) if known else None
+    wrong = {"workload": workload} if workload else {}
+    return {**family.problems(settings["height"], settings["width"], settings["frames"]), **wrong}
 
 
 def preprocess(settings: forms.Settings, dataset_id: int) -> str:

@@ -2,15 +2,13 @@
 
 import posixpath
 import re
-import shutil
 import time
 from itertools import chain, count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]
-
 from fastvideo_engine.captions import name_and_caption
+from fastvideo_engine.data.fetching import bytes_and_path, fetch
 from fastvideo_engine.data.huggingface import open_rows
 from fastvideo_engine.errors import ClipError, DataError
 from fastvideo_engine.events import ClipImported, ClipRejected, Finished, Phase, Progress, Stopped, read_events
@@ -18,6 +16,7 @@ from fastvideo_engine.media import probe
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs.imports import ImportSpec
+from fastvideo_engine.specs.preprocess import HuggingFaceSource
 
 _LONGEST_NAME = 100
 
@@ -28,7 +27,7 @@ def run(spec: ImportSpec, folder: RunFolder) -> None:
     """Import every row that the events do not tell of yet, until done or asked to stop."""
     events = Reporter(folder)
     events.write(Phase(title=f"Opening {spec.dataset}"))
-    rows = open_rows(spec)
+    rows = open_rows(_source_of(spec))
     # The events are the memory: an imported clip may have been moved on from the run folder.
     fates: list[Fate] = [event for event in read_events(folder.events)[0] if isinstance(event, Fate)]
     taken = {fate.name for fate in fates if isinstance(fate, ClipImported)}
@@ -54,55 +53,31 @@ def run(spec: ImportSpec, folder: RunFolder) -> None:
     events.write(Finished(text=f"{_in_words(fates)}."))
 
 
+def _source_of(spec: ImportSpec) -> HuggingFaceSource:
+    return HuggingFaceSource(
+        path=spec.dataset,
+        split=spec.split,
+        video_column=spec.video_column,
+        caption_column=spec.caption_column,
+        limit=spec.limit,
+    )
+
+
 def _brought(video: Any, root: str, number: int, folder: RunFolder, taken: set[str]) -> Path:
     """Put a row's video into the run folder, under a name that is free; raise `ClipError` when it is none."""
     folder.clips.mkdir(exist_ok=True)
     arriving = folder.clips / ".arriving"
-    content, path = _bytes_and_path(video)
-    if content:
-        arriving.write_bytes(content)
-    elif path:
-        _fetch(path, root, arriving)
-    else:
-        raise ClipError("The row has no video.")
+    fetch(video, root, arriving)
     try:
         facts = probe(arriving)
     except ClipError:
         arriving.unlink()
         raise
+    path = bytes_and_path(video)[1]
     name = posixpath.basename(path) if path else f"clip-{number:06d}"
     clip = folder.clips / _free_name(name, f".{facts.container}", taken)
     arriving.replace(clip)
     return clip
-
-
-def _bytes_and_path(video: Any) -> tuple[bytes | None, str]:
-    if isinstance(video, dict):
-        return video.get("bytes"), video.get("path") or ""
-    return (video, "") if isinstance(video, bytes) else (None, str(video or ""))
-
-
-def _fetch(path: str, root: str, target: Path) -> None:
-    """Copy a file of the dataset, named from its root on; listings often leave out that it is in `videos/`."""
-    places = [path] if "://" in path else [posixpath.join(root, path), posixpath.join(root, "videos", path)]
-    for place in places:
-        _refuse_what_lies_elsewhere(place, root)
-        try:
-            with fsspec.open(place, "rb") as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-            return
-        except (FileNotFoundError, IsADirectoryError):
-            continue
-    raise ClipError(f"Its file {path} is missing from the dataset.")
-
-
-def _refuse_what_lies_elsewhere(place: str, root: str) -> None:
-    # A dataset from the hub must not make this machine read its own files or other servers' addresses.
-    where = place.rpartition("::")[2] if place.startswith("zip://") else place
-    if where.startswith("hf://") and root.startswith("hf://"):
-        return
-    if not PurePosixPath(posixpath.normpath(where)).is_relative_to(posixpath.normpath(root)):
-        raise ClipError("Its path leads out of the dataset.")
 
 
 def _free_name(name: str, ending: str, taken: set[str]) -> str:

@@ -15,12 +15,18 @@ from torch import Tensor
 
 from fastvideo_engine.data.parquet import Provenance, read_provenance
 from fastvideo_engine.errors import DataError
+from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.seeds import generator_of
 
 _TENSORS = ("vae_latent", "text_embedding")
 _SHAPES = [f"{tensor}_shape" for tensor in _TENSORS]
 _READ = [*(f"{tensor}_bytes" for tensor in _TENSORS), *_SHAPES, "caption"]
 _CURE = "preprocess the clips again"
+# What ours and FastVideo's preprocessing call the clips that training must not see; given as the root, they are read.
+_HELD_OUT = (RunFolder(Path()).validation_parquet.name, "validation_dataset")
+
+_Shapes = list[tuple[tuple[int, ...], tuple[int, ...]]]
+"""Of each row the latent's and the text embedding's."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,14 @@ def open_parquet(folder: Path) -> ParquetClips:
     """Find the Parquet files under a folder and check that their clips go together; raise `DataError` if not."""
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}; give the folder that preprocessing wrote.")
-    files = sorted(_parquet_files(folder))
+    files = sorted(parquet_files(folder))
     if not files:
         raise DataError(f"{folder} holds no .parquet files; give the folder that preprocessing wrote.")
-    footers, places, shapes = [], [], []
+    footers, places = [], []
+    shapes: dict[Path, _Shapes] = {}
     for number, path in enumerate(files):
-        footer, shapes_here = _surveyed(path)
+        footer, shapes[path] = _surveyed(path)
         footers.append(footer)
-        shapes += shapes_here
         rows_of = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         places += [_Place(number, group, row) for group, rows in enumerate(rows_of) for row in range(rows)]
     if not places:
@@ -94,13 +100,14 @@ def _order(epoch: int, count: int, seed: int) -> list[int]:
     return torch.randperm(count, generator=generator_of("order", seed, epoch)).tolist()
 
 
-def _parquet_files(folder: Path) -> Iterator[Path]:
+def parquet_files(folder: Path) -> Iterator[Path]:
+    """List the Parquet files below a folder, but for those held out of training."""
     for where, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith(".")]
+        inside[:] = [name for name in inside if not name.startswith(".") and name not in _HELD_OUT]
         yield from (Path(where, name) for name in names if name.endswith(".parquet") and not name.startswith("."))
 
 
-def _surveyed(path: Path) -> tuple[pq.FileMetaData, list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+def _surveyed(path: Path) -> tuple[pq.FileMetaData, _Shapes]:
     """Read a file's footer and the shapes in it, which are tiny columns; the tensors stay unread."""
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
@@ -114,17 +121,30 @@ def _surveyed(path: Path) -> tuple[pq.FileMetaData, list[tuple[tuple[int, ...], 
         raise DataError(f"{path} is not readable as Parquet ({_first_line(error)}); {_CURE}.") from None
 
 
-def _common_shape(shapes: list[tuple[tuple[int, ...], tuple[int, ...]]], folder: Path) -> tuple[tuple[int, ...], int]:
+def _common_shape(shapes_in: dict[Path, _Shapes], folder: Path) -> tuple[tuple[int, ...], int]:
+    shapes = [shape for in_file in shapes_in.values() for shape in in_file]
     latents = sorted({latent for latent, _ in shapes})
     widths = sorted({text[-1] if len(text) == 2 else 0 for _, text in shapes})
     if len(latents) > 1:
-        named = " and ".join("x".join(map(str, shape)) for shape in latents[:2])
-        raise DataError(f"The clips in {folder} differ in size (latents of {named}); preprocess them to one size.")
+        raise DataError(f"The clips in {folder} differ in size{_where_they_do_not(shapes_in, folder, latents)}")
     if len(latents[0]) != 4:
         raise DataError(f"The clips in {folder} have no video latents; {_CURE}.")
     if len(widths) > 1 or not widths[0]:
         raise DataError(f"Some clips in {folder} have no text embedding, or one of another width; {_CURE}.")
     return latents[0], widths[0]
+
+
+def _where_they_do_not(shapes_in: dict[Path, _Shapes], folder: Path, latents: list[tuple[int, ...]]) -> str:
+    """Name the buckets, largest first, where the sizes are apart in folders; else two of the sizes."""
+    inside: dict[str, _Shapes] = {}
+    for path, shapes in shapes_in.items():
+        inside.setdefault(path.relative_to(folder).parts[0], []).extend(shapes)
+    if all(len({latent for latent, _ in shapes}) <= 1 for shapes in inside.values()):
+        counts = sorted(((len(shapes), name) for name, shapes in inside.items()), reverse=True)
+        buckets = ", ".join(f"{name} ({count} clip{'s' if count > 1 else ''})" for count, name in counts)
+        return f", each size in a folder of its own; choose one of {buckets}."
+    named = " and ".join("x".join(map(str, shape)) for shape in latents[:2])
+    return f" (latents of {named}); preprocess them to one size."
 
 
 def _common_provenance(files: list[Path], folder: Path) -> Provenance | None:

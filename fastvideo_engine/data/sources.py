@@ -1,118 +1,104 @@
-"""Read the lists of clips that people bring: FastVideo's merged folders, and manifests."""
+"""Turn what a spec names as its source into a list of clips: each with an id, a caption and its side."""
 
-import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from fastvideo_engine.captions import name_and_caption
+from fastvideo_engine.clip_rules import chance
+from fastvideo_engine.data.listings import Listed, Row, in_hugging_face, in_list_or_folder, in_merged_folder
 from fastvideo_engine.errors import DataError
-from fastvideo_engine.specs import Manifest, MergedFolder
+from fastvideo_engine.specs.preprocess import HuggingFaceSource, MergedFolder, PreprocessSpec
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One listed video; the id is its name, made unique in the list, and the problem what the list alone shows."""
+    """One listed video with one caption; the id is its name, made unique in the list.
+
+    `caption` is what the list says, `text` what is encoded: the same, or empty where captions are left out. `problem`
+    is what the list alone shows. Of a Hugging Face dataset `row` is the video's row and `path` only its name there.
+    """
 
     id: str
     name: str
     path: Path
     caption: str
+    text: str = ""
     problem: str | None = None
+    is_held_out: bool = False
+    row: Row | None = None
 
 
-def read_source(source: MergedFolder | Manifest) -> list[Clip]:
-    """List the clips of a source in its order; raise `DataError` when the list itself is missing or unreadable."""
-    path = Path(source.path)
-    clips = list(_merged_clips(path) if isinstance(source, MergedFolder) else _manifest_clips(path))
-    if not clips:
-        raise DataError(f"{path} lists no clips; add some.")
-    return _with_unique_ids(clips)
+def clips_of(spec: PreprocessSpec) -> list[Clip]:
+    """List the clips of a spec's source in its order; raise `DataError` when the list is missing or unreadable.
 
-
-def _merged_clips(folder: Path) -> Iterator[Clip]:
-    listing = folder / "videos2caption.json"
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}; check the path of the dataset.")
-    entries = _json_in(listing, _text_of(listing))
-    if not isinstance(entries, list):
-        raise DataError(f'{listing} is not a list; write it as [{{"path": "clip.mp4", "cap": "…"}}, …].')
-    for number, entry in enumerate(entries, start=1):
-        yield _merged_clip(folder, entry if isinstance(entry, dict) else {}, number)
-
-
-def _merged_clip(folder: Path, entry: dict[str, Any], number: int) -> Clip:
-    listed, caption = name_and_caption(entry)
+    The same spec and list give the same ids, captions and sides, however often; more clips change none of the others.
+    """
+    listed = list(_listed(spec))
     if not listed:
-        return _nameless(folder, number, caption)
-    path = folder / "videos" / listed
-    # By name and not by where links lead: Hugging Face's own folders are full of links out of them.
-    inside = Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))
-    problem = None if inside else "Its path leads out of the dataset's folder."
-    return Clip(id=listed, name=listed, path=path, caption=caption, problem=problem)
+        raise DataError(f"{spec.source.path} lists no clips; add some.")
+    if spec.captions.choice == "all":
+        listed = [replace(each, captions=(caption,)) for each in listed for caption in each.captions or ("",)]
+    clips = [_clip(each, name, spec) for each, name in zip(listed, _unique(each.name for each in listed), strict=True)]
+    return _with_some_held_out(clips, spec)
 
 
-def _manifest_clips(manifest: Path) -> Iterator[Clip]:
-    # Not splitlines(): a caption may hold characters that it, but not JSON, takes for the end of a line.
-    for number, line in enumerate(_text_of(manifest).split("\n"), start=1):
-        if line.strip():
-            entry = _json_in(manifest, line, f"Line {number} of ")
-            yield _manifest_clip(manifest, entry if isinstance(entry, dict) else {}, number)
+def _listed(spec: PreprocessSpec) -> Iterator[Listed]:
+    source = spec.source
+    if isinstance(source, HuggingFaceSource):
+        return in_hugging_face(source, spec.held_out.split)
+    return (
+        in_merged_folder(Path(source.path))
+        if isinstance(source, MergedFolder)
+        else in_list_or_folder(Path(source.path))
+    )
 
 
-def _manifest_clip(manifest: Path, entry: dict[str, Any], number: int) -> Clip:
-    listed, caption = name_and_caption(entry)
-    if not listed:
-        return _nameless(manifest, number, caption)
-    name = str(entry.get("name") or Path(listed).name)
-    if not Path(name).suffix:
-        name += Path(listed).suffix
-    return Clip(id=name, name=name, path=manifest.parent / listed, caption=caption)
+def _clip(listed: Listed, name: str, spec: PreprocessSpec) -> Clip:
+    caption = _chosen(listed.captions, name, spec)
+    is_dropped = chance(spec.seed, "drop caption", name) < spec.captions.training_cfg_rate
+    return Clip(
+        id=name,
+        name=listed.name,
+        path=listed.path,
+        caption=caption,
+        text="" if is_dropped else caption,
+        problem=listed.problem,
+        is_held_out=listed.is_held_out,
+        row=listed.row,
+    )
 
 
-def _nameless(listing: Path, number: int, caption: str) -> Clip:
-    name = f"entry {number}"
-    return Clip(id=name, name=name, path=listing, caption=caption, problem="The list gives no path for it.")
+def _chosen(captions: Sequence[str], clip_id: str, spec: PreprocessSpec) -> str:
+    if not captions:
+        return ""
+    return captions[
+        int(chance(spec.seed, "caption", clip_id) * len(captions)) if spec.captions.choice == "random" else 0
+    ]
 
 
-def _with_unique_ids(clips: list[Clip]) -> list[Clip]:
+def _with_some_held_out(clips: list[Clip], spec: PreprocessSpec) -> list[Clip]:
+    """Hold out a share of the videos; a share too small for the list still holds out one."""
+    share = spec.held_out.share
+    if share == 0:
+        return clips
+    # By the video and not by the clip: a model must not be judged on a video that it was trained on.
+    luck = {str(clip.path): chance(spec.seed, "held out", clip.name) for clip in clips}
+    threshold = max(share, min(luck.values()) * (1 + 1e-9)) if len(luck) > 1 else share
+    return [replace(clip, is_held_out=clip.is_held_out or luck[str(clip.path)] < threshold) for clip in clips]
+
+
+def _unique(names: Iterable[str]) -> Iterator[str]:
     # Numbered in the list's order, so that a restart gives every clip the id it had.
     taken: set[str] = set()
-    unique = []
-    for clip in clips:
-        names = chain([clip.id], (_numbered(clip.id, number) for number in count(2)))
-        free = next(name for name in names if name not in taken)
+    for name in names:
+        free = next(
+            each for each in chain([name], (_numbered(name, number) for number in count(2))) if each not in taken
+        )
         taken.add(free)
-        unique.append(replace(clip, id=free))
-    return unique
+        yield free
 
 
 def _numbered(name: str, number: int) -> str:
     path = PurePosixPath(name)
     return str(path.with_name(f"{path.stem} ({number}){path.suffix}")) if path.name else f"{name} ({number})"
-
-
-def _text_of(listing: Path) -> str:
-    try:
-        return listing.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(
-            f"There is no {listing.name} in {listing.parent}; it lists the clips and their captions."
-        ) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{listing} is not text in UTF-8; save it as such.") from None
-    except OSError as error:
-        raise DataError(f"{listing} cannot be read ({error.strerror}).") from None
-
-
-def _json_in(listing: Path, text: str, where: str = "") -> Any:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{error.msg}, line {error.lineno}" if not where else error.msg
-        raise DataError(f"{where}{listing} is not readable as JSON ({place}); correct it there.") from None
-    # JSON can spell half a character ("\\ud83d" alone), which no file can hold; it becomes a question mark.
-    return json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))

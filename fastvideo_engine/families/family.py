@@ -1,11 +1,13 @@
 """What the engine and the pages must know of a model family before any weights are read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
 class Family:
-    """Facts of a model family; what a single model decides (channels, layers) is read from its own configs."""
+    """Facts of a model family; what a single model decides is read from its own configs (`as_configured`)."""
 
     title: str
     pipeline_class: str
@@ -20,6 +22,27 @@ class Family:
     """Ends of the names of the linear layers that LoRA adapts by default."""
     original_names: tuple[tuple[str, str], ...]
     """Parts of diffusers' layer names, and what the model's authors call them."""
+    workloads: tuple[str, ...] = ("t2v",)
+    """What the transformer can be trained for: text to video, image to video."""
+    reads_first_frame_latent: bool = False
+    """Its transformer takes the latent of the first frame, followed by grey, as further channels."""
+    has_image_encoder: bool = False
+    """Its transformer also attends to what CLIP sees in the first frame."""
+
+    def as_configured(self, index: Mapping[str, Any], vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Self:
+        """Put in what one model's own configs say; what they leave out is as in diffusers, so 8 x 8 x 4 and 2 x 2."""
+        pixels = (vae.get("scale_factor_spatial") or 8) * (transformer.get("patch_size") or [1, 2, 2])[-1]
+        # Wan 2.2 TI2V-5B keeps the first latent frame clean, each frame having a timestep of its own: the clip's own
+        # latent has all it needs, with and without an image.
+        keeps_first_frame = bool(index.get("expand_timesteps"))
+        return replace(
+            self,
+            frame_stride=vae.get("scale_factor_temporal") or 4,
+            size_multiple=pixels,
+            workloads=("t2v", "i2v") if keeps_first_frame else self.workloads,
+            reads_first_frame_latent=self.reads_first_frame_latent and not keeps_first_frame,
+            has_image_encoder=self.has_image_encoder and (index.get("image_encoder") or [None])[0] is not None,
+        )
 
     def problems(self, height: int, width: int, frames: int) -> dict[str, str]:
         """Say for each of the three fields what does not fit this family, and the nearest value that does."""
@@ -38,6 +61,15 @@ class Family:
                 f"{frames} is not, the nearest are {below} and {below + self.frame_stride}."
             )
         return found
+
+    def workload_problem(self, workload: str) -> str | None:
+        """Say why a model of this family cannot be trained for a workload; None when it can."""
+        if workload in self.workloads:
+            return None
+        return (
+            f"{self.title} does not take an image, so there is nothing to preprocess for {workload}; "
+            f"choose the workload {' or '.join(self.workloads)}, or an image-to-video model."
+        )
 
     def latent_frames(self, frames: int) -> int:
         return (frames - 1) // self.frame_stride + 1

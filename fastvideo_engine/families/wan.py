@@ -1,4 +1,6 @@
-"""Wan 2.1 text to video: its shapes, defaults and names (github.com/Wan-Video/Wan2.1)."""
+"""Wan 2.1 and 2.2, text and image to video: their shapes, defaults and names (github.com/Wan-Video)."""
+
+from dataclasses import replace
 
 from fastvideo_engine.families.family import Family
 
@@ -18,4 +20,13 @@ WAN = Family(
         (".to_v", ".v"),
         (".to_out.0", ".o"),
     ),
+)
+# Its Parquet serves text to video as well, where the columns of the image are passed over.
+WAN_I2V = replace(
+    WAN,
+    title="Wan I2V",
+    pipeline_class="WanImageToVideoPipeline",
+    workloads=("t2v", "i2v"),
+    reads_first_frame_latent=True,
+    has_image_encoder=True,
 )

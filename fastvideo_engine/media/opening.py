@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from fastvideo_engine.errors import ClipError
@@ -26,9 +27,11 @@ def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with _in_plain_words("The file is damaged or not a video."):
         container = av.open(str(path.absolute()), options=_SETTINGS)
     with container, _in_plain_words("The file is damaged: it cannot be decoded."):
-        if not container.streams.video:
+        # A song's cover and a film's poster are streams of pictures too, each of one.
+        moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not moving:
             raise ClipError("It has no pictures, only sound or text.")
-        yield container, container.streams.video[0]
+        yield container, moving[0]
 
 
 @contextmanager

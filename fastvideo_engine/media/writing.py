@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from fastvideo_engine.errors import StorageError
 from fastvideo_engine.media.probing import probe
 from fastvideo_engine.media.reading import decoded_frames, rgb
+from fastvideo_engine.media.stills import read_still
 
 _CRF = "18"  # x264 calls 17 to 18 visually lossless
 # Sizes and lengths in the file come first, so that playing starts before the whole is fetched.
@@ -37,7 +38,9 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float, metadata: Ma
 
 def write_proxy(video: Path, mp4: Path) -> None:
     """Write a copy that browsers play, for watching only; raise `ClipError` when the video cannot be read."""
-    write_mp4(mp4, map(rgb, decoded_frames(video)), probe(video).fps, {})
+    facts = probe(video)
+    pictures = [read_still(video)] if facts.is_still else map(rgb, decoded_frames(video))
+    write_mp4(mp4, pictures, facts.fps, {})
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, metadata: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from fastvideo_engine.errors import SpecError
 from fastvideo_engine.specs.base import Part, Spec, in_words, read_settings
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.specs.imports import ImportSpec
-from fastvideo_engine.specs.preprocess import Manifest, MergedFolder, PreprocessSpec
+from fastvideo_engine.specs.preprocess import HuggingFaceSource, Manifest, MergedFolder, PreprocessSpec
 from fastvideo_engine.specs.train import Lora, Optimizer, Saving, TrainSpec, Validation
 
 JobSpec = ImportSpec | PreprocessSpec | TrainSpec | GenerateSpec
@@ -17,6 +17,7 @@ _ANY_SPEC: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discrimin
 
 __all__ = [
     "GenerateSpec",
+    "HuggingFaceSource",
     "ImportSpec",
     "JobSpec",
     "Lora",

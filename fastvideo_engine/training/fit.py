@@ -4,7 +4,16 @@ from pathlib import Path
 
 from fastvideo_engine.components import part_config, vae_fingerprint
 from fastvideo_engine.data.loader import ParquetClips
-from fastvideo_engine.errors import DataError
+from fastvideo_engine.errors import DataError, ModelError
+from fastvideo_engine.families import Family
+
+
+def check_model_fits(family: Family, model: Path, name: str) -> None:
+    """Raise `ModelError` for models that preprocessing takes and training does not, as yet."""
+    if family.reads_first_frame_latent:
+        raise ModelError(f"{name} makes videos from an image; training takes text-to-video models so far, choose one.")
+    if (model / "transformer_2").is_dir():
+        raise ModelError(f"{name} has two experts; training takes models with one so far, such as Wan 2.1: choose one.")
 
 
 def check_clips_fit(clips: ParquetClips, model: Path, name: str) -> None:

@@ -25,7 +25,7 @@ from fastvideo_engine.specs.train import TrainSpec
 from fastvideo_engine.training.activations import keep_only_attention
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
-from fastvideo_engine.training.fit import check_clips_fit
+from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
 from fastvideo_engine.training.flow_matching import flow_matching_loss, sigma_table
 from fastvideo_engine.training.lora import add_adapter
 from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
@@ -109,6 +109,7 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     events.write(Phase(title="Checking the model and the clips"))
     model = model_folder(spec.model)
     family = family_of_folder(model)
+    check_model_fits(family, model, spec.model)
     clips = open_parquet(Path(spec.parquet))
     check_clips_fit(clips, model, spec.model)
     prompts = None

@@ -104,7 +104,7 @@ def test_help_lists_every_field_that_can_be_chosen(kind, capsys):
     told = capsys.readouterr().out
     some = {
         "import": ["video_column", "limit"],
-        "preprocess": ["source.type", "One of: merged, manifest.", "source.path", "height", "Default: 480."],
+        "preprocess": ["source.type", "One of: merged, manifest, hf.", "source.path", "height", "Default: 480."],
         "train": ["optimizer.learning_rate", "Default: 0.0001.", "validation.prompts", "tuning.rank"],
         "generate": ["prompts", "One a line. Required.", "adapter"],
     }

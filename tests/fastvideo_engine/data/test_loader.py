@@ -60,6 +60,21 @@ def test_fewer_clips_than_a_batch_come_round_again():
     assert sorted(clip_at(position, 2, seed=0) for position in range(6)) == [0, 0, 0, 1, 1, 1]
 
 
+def test_clips_that_were_held_out_are_read_only_when_asked_for(tmp_path):
+    _write(tmp_path / "combined_parquet_dataset" / "x.parquet", _row(caption="to train on"))
+    held_out = _write(tmp_path / "validation_parquet_dataset" / "x.parquet", _row(caption="to judge by"))
+    assert [len(open_parquet(tmp_path)), open_parquet(tmp_path).read(0)[2]] == [1, "to train on"]
+    assert open_parquet(held_out.parent).read(0)[2] == "to judge by"
+
+
+def test_of_several_buckets_one_is_to_be_chosen(tmp_path):
+    _write(tmp_path / "5x32x32" / "worker_0" / "x.parquet", _row())
+    _write(tmp_path / "5x32x48" / "worker_0" / "x.parquet", _row(shape=(16, 2, 4, 6)), _row(shape=(16, 2, 4, 6)))
+    with pytest.raises(DataError, match=r"folder of its own; choose one of 5x32x48 \(2 clips\), 5x32x32 \(1 clip\)\."):
+        open_parquet(tmp_path)
+    assert open_parquet(tmp_path / "5x32x48").latent_shape == (16, 2, 4, 6)
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

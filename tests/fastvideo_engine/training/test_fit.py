@@ -10,8 +10,9 @@ import pytest
 from fastvideo_engine.components import vae_fingerprint
 from fastvideo_engine.data.loader import open_parquet
 from fastvideo_engine.data.parquet import Provenance
-from fastvideo_engine.errors import DataError
-from fastvideo_engine.training.fit import check_clips_fit
+from fastvideo_engine.errors import DataError, ModelError
+from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
 
 NAME = "some/wan"
 
@@ -54,3 +55,16 @@ def test_clips_of_other_shapes_are_refused(clips, tiny_wan, tmp_path, setting, v
     config.write_text(json.dumps(json.loads(config.read_text()) | {setting: value}))
     with pytest.raises(DataError, match=sentence):
         check_clips_fit(clips, other, NAME)
+
+
+def test_an_image_to_video_model_is_refused_for_training_with_the_cure(fastvideo_fixtures):
+    model = fastvideo_fixtures / "models" / "wan-i2v-tiny"
+    with pytest.raises(ModelError, match=r"makes videos from an image; training takes text-to-video models"):
+        check_model_fits(family_of_folder(model), model, "it")
+
+
+def test_a_model_of_two_experts_is_refused_for_training(tiny_wan, tmp_path):
+    model = Path(shutil.copytree(tiny_wan, tmp_path / "two"))
+    (model / "transformer_2").mkdir()
+    with pytest.raises(ModelError, match=r"has two experts"):
+        check_model_fits(family_of_folder(model), model, "it")
