@@ -35,11 +35,15 @@ def _of_clip(clip: Clip) -> dict[str, Any]:
         "name": clip.name,
         "poster": None if clip.problem else media.poster_url(clip),
         "video": None if clip.problem else media.clip_url(clip),
-        "facts": "" if clip.problem else _facts(clip),
+        "facts": _facts(clip),
         "caption": clip.caption,
         "problem": clip.problem,
     }
 
 
 def _facts(clip: Clip) -> str:
-    return f"{clip.width}×{clip.height} · {clip.fps:.4g} fps · {clip.duration_seconds:.1f} s · {clip.codec}"
+    facts = clip.facts
+    if facts is None:
+        return ""
+    size = f"{facts.width}×{facts.height}"
+    return f"{size} · {facts.fps:.4g} fps · {facts.duration_seconds:.1f} s · {facts.codec}"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse
 
 from fastvideo_engine.errors import ClipError
-from fastvideo_engine.media import write_proxy
+from fastvideo_engine.media import plays_in_browsers, write_proxy
 from worker.store import artifacts, datasets
 from worker.store.tables import Artifact, Clip
 
@@ -36,9 +36,9 @@ def artifact_url(artifact: Artifact) -> str:
 def clip(clip_id: _Id) -> FileResponse:
     """Send a clip, or the copy that browsers can play, made when it is asked for first."""
     found = datasets.clip(clip_id)
-    if found is None or found.problem:
+    if found is None or found.facts is None:
         raise HTTPException(404, "There is no such clip.")
-    return _file(found.file if found.plays_in_browsers else _proxy(found))
+    return _file(found.file if plays_in_browsers(found.facts) else _proxy(found))
 
 
 @router.get("/poster/{clip_id}")

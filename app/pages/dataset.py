@@ -5,9 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from app import base_models, chrome, clip_cards, dataset_cards, forms, job_cards, navigation, presets, words
+from app import base_models, chrome, clip_cards, dataset_cards, forms, job_cards, navigation, presets, verdicts, words
 from app.errors import readable
 from app.widgets.clip_grid import clip_grid
+from app.widgets.rejected import rejected_clips
 from fastvideo_engine.errors import DataError, ModelError
 from fastvideo_engine.specs import Manifest, PreprocessSpec, spec_from
 from fastvideo_engine.specs.base import is_folder
@@ -16,6 +17,7 @@ from worker.store import artifacts, datasets, intake, jobs
 from worker.store.tables import Job, JobStatus
 
 TITLE, PATH = "Dataset", "/dataset"
+_CHANGING = (gr.Dropdown, gr.Number, gr.Slider, gr.Textbox, gr.Checkbox)
 _MANIFEST = Manifest(path="manifest.jsonl").model_dump()
 
 
@@ -27,8 +29,8 @@ def build(page: gr.Blocks) -> None:
     with gr.Column(visible=False) as found, gr.Tabs() as tabs:
         with gr.Tab("Clips", id="clips"):
             notices, grid = _build_clips(dataset_id, heading)
-        with gr.Tab("Preprocess", id="preprocess"):
-            earlier = _build_preprocess(dataset_id, address)
+        with gr.Tab("Preprocess", id="preprocess") as preprocessing:
+            earlier = _build_preprocess(preprocessing, dataset_id, address)
         with gr.Tab("Settings", id="settings"):
             name = _build_settings(dataset_id, heading, address)
     importing = gr.Timer(2, active=False)
@@ -48,10 +50,12 @@ def _build_clips(dataset_id: gr.Number, heading: gr.HTML) -> tuple[gr.HTML, gr.H
     return notices, grid
 
 
-def _build_preprocess(dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
+def _build_preprocess(tab: gr.Tab, dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
     offered = presets.of_kind("preprocess")
     preset = forms.preset_input(offered)
     form = forms.draw(PreprocessSpec, special={"model": base_models.draw}, fixed={"source": _MANIFEST})
+    verdict = gr.HTML(elem_classes="fvs-notices")
+    unusable = rejected_clips(visible=False)
     launch = gr.Button("Preprocess", variant="primary", elem_classes="fvs-quiet")
     form.explain_beside(launch, fits_the_family)
     earlier = gr.HTML()
@@ -62,6 +66,18 @@ def _build_preprocess(dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
         address,
         validator=form.validator(fits_the_family),
         **chrome.QUIET,
+    )
+    gr.on(
+        [
+            *(component.change for component in form.components if isinstance(component, _CHANGING)),
+            earlier.change,
+            tab.select,
+        ],
+        form.handler(judge),
+        [*form.components, dataset_id],
+        [verdict, unusable],
+        trigger_mode="always_last",
+        **chrome.POLLED,
     )
     return earlier
 
@@ -159,6 +175,17 @@ def fits_the_family(settings: forms.Settings) -> dict[str, str]:
     workload = family.workload_problem(settings["workload"]) if known else None
     wrong = {"workload": workload} if workload else {}
     return {**family.problems(settings["height"], settings["width"], settings["frames"]), **wrong}
+
+
+def judge(settings: forms.Settings, dataset_id: int | None) -> tuple[str, Any]:
+    """Say how many clips these settings would take, and which they would leave out."""
+    left_out = verdicts.left_out(dataset_id, settings) if dataset_id else None
+    if left_out is None or dataset_id is None:
+        return "", gr.update(visible=False)
+    all_clips = len(datasets.clips(dataset_id))
+    taken = f"{all_clips - len(left_out)} of {words.count(all_clips, 'clip')} can be used with these settings."
+    rows = [{"name": name, "reason": reason} for name, reason in left_out]
+    return chrome.notice("info", taken), gr.update(value={"clips": rows}, visible=bool(rows))
 
 
 def preprocess(settings: forms.Settings, dataset_id: int) -> str:

@@ -5,12 +5,12 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fastvideo_engine.captions import name_and_caption
 from fastvideo_engine.errors import ClipError, DataError
-from fastvideo_engine.media import plays_in_browsers, probe, write_poster
+from fastvideo_engine.media import probe, write_poster
 from worker import settings
 from worker.store import datasets
 from worker.store.database import now
@@ -131,7 +131,5 @@ def _probed(dataset_id: int, file: Path, caption: str) -> Clip:
     except ClipError as error:
         clip.problem = str(error)
         return clip
-    clip.width, clip.height, clip.fps = facts.width, facts.height, facts.fps
-    clip.frames, clip.duration_seconds, clip.codec = facts.frames, facts.duration_seconds, facts.codec
-    clip.plays_in_browsers = plays_in_browsers(facts)
+    clip.duration_seconds, clip.probed = facts.duration_seconds, asdict(facts)
     return clip

@@ -4,11 +4,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from fastvideo_engine.media import ClipFacts
 from fastvideo_engine.run_folder import RunFolder
 from worker import settings
+
+_CLIP_FACTS = TypeAdapter(ClipFacts)
 
 
 class JobStatus(StrEnum):
@@ -44,13 +48,9 @@ class Clip(SQLModel, table=True):
     name: str
     path: str
     caption: str = ""
-    width: int = 0
-    height: int = 0
-    fps: float = 0
-    frames: int = 0
     duration_seconds: float = 0
-    codec: str = ""
-    plays_in_browsers: bool = True
+    probed: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """The facts of the file as they were when it came; none when it has a problem."""
     problem: str | None = None
     """Why the file cannot be used at all, in a sentence."""
     created_at: float
@@ -58,6 +58,11 @@ class Clip(SQLModel, table=True):
     @property
     def file(self) -> Path:
         return settings.home() / self.path
+
+    @property
+    def facts(self) -> ClipFacts | None:
+        """What is known of the file, the very facts that preprocessing judges it by."""
+        return _CLIP_FACTS.validate_python(self.probed) if self.probed else None
 
     @property
     def poster(self) -> Path:

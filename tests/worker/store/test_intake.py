@@ -2,20 +2,16 @@ import json
 import shutil
 from pathlib import Path
 
+from fastvideo_engine.media import probe
 from worker.store import datasets, intake
 
 
 def test_a_dropped_clip_is_probed_and_gets_a_poster(take_in, dataset, clip_file):
     take_in(clip_file("cat.mp4", seconds=2, fps=24, size=(160, 120)))
     (clip,) = datasets.clips(dataset.id)
-    assert (clip.name, clip.width, clip.height, clip.fps, clip.frames, clip.codec) == (
-        "cat.mp4",
-        160,
-        120,
-        24,
-        48,
-        "h264",
-    )
+    facts = clip.facts
+    assert (facts.width, facts.height, facts.fps, facts.frames, facts.codec) == (160, 120, 24, 48, "h264")
+    assert facts == probe(clip.file)
     assert clip.poster.read_bytes()[:2] == b"\xff\xd8"
     assert clip.file.is_file()
 
