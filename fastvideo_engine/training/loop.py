@@ -63,7 +63,7 @@ def _train(run: _Run) -> None:
     done = resume(folder, trained, spec)
     if done:
         events.write(Note(text=f"Continued from step {done}"))
-    events.write(Progress(done=done, total=spec.steps))
+        events.write(Progress(done=done, total=spec.steps))
     if _sample_if_due(run, sampler, done):
         events.write(Stopped(text=f"Stopped at step {done}."))
         return
