@@ -37,7 +37,6 @@ from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import ClipError, DataError
 from fastvideo_engine.events import (
     ArtifactMade,
-    EventWriter,
     Finished,
     Note,
     Phase,
@@ -59,13 +58,14 @@ def run(spec: PreprocessSpec, folder: RunFolder) -> None:
     ranks = join_processes()
     refuse_impossible(spec, family_of(spec.model), is_read=is_folder(spec.model))
     clips = clips_of(spec)
-    reporter = Reporter(folder) if ranks.is_first else None
-    if reporter:
+    reporter = Reporter(folder)  # every process tells of the clips that it leaves out, the first one of all else
+    if ranks.is_first:
         _prepare(spec, folder, clips, reporter)
     ranks.barrier()
-    results = Results(folder, ranks.rank, reporter or EventWriter(folder.events), spec.output)
+    results = Results(folder, ranks.rank, reporter, spec.output)
     settings = hold_to_settings(folder, spec)
-    work = Work(spec, clips, folder, ranks, reporter or SilentWriter(), results, settings)
+    events = reporter if ranks.is_first else SilentWriter()
+    work = Work(spec, clips, folder, ranks, events, results, settings)
     with full_memory_in_words("choose fewer frames, a smaller size or fewer clips at once"):
         stopped = _check_clips(work) or _encode_captions(work) or _encode_clips(work)
     ledger = work.ledger()
