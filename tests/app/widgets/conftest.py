@@ -35,6 +35,7 @@ def show(page: Page, tmp_path: Path) -> Iterator[Callable[[Callable[[], object]]
         return page
 
     yield open_app
+    page.close()  # first, or its last requests meet a server that is gone
     for app in apps:
         app.close()
 
