@@ -34,7 +34,9 @@ class Supervisor:
     def run(self, commands: dict[str, list[str]]) -> int:
         """Start the commands and return the exit code of the first that ends, 0 after Ctrl-C."""
         for number in _ASKED:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has SIGHUP ignored, and means it
+            # nohup has SIGHUP ignored, and means it. A shell that starts something behind `&` has SIGINT ignored too,
+            # but whoever sends that afterwards means the studio.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
         printers = []
         for name, command in commands.items():

@@ -98,6 +98,25 @@ def test_ctrl_c_pressed_twice_leaves_nothing_running(studio, studio_home, tmp_pa
     wait_until_gone(studio_home)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_of_signals_that_a_shell_had_ignored_only_the_hang_up_stays_ignored(studio_home, port, number):
+    was = signal.signal(number, signal.SIG_IGN)
+    try:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "worker.supervise"], cwd=REPOSITORY, env=os.environ | {"PORT": str(port)}
+        )
+    finally:
+        signal.signal(number, was)
+    wait_until(lambda: any("-m app" in command for command in alive(studio_home)))
+    started.send_signal(number)
+    if number == signal.SIGHUP:
+        time.sleep(1)
+        assert started.poll() is None
+        started.terminate()
+    assert started.wait(timeout=20) == 0
+    wait_until_gone(studio_home)
+
+
 def test_a_killed_supervisor_leaves_nothing_running(studio, studio_home, tmp_path):
     wait_until(lambda: "is ready" in (tmp_path / "output").read_text())
     studio.kill()
