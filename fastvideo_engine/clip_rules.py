@@ -123,14 +123,6 @@ def chosen_frames(facts: ClipFacts, fps: float, frames: int, parity: str = "none
     return _nearest_in_time(facts, speed / fps, frames)
 
 
-def why_unusable(facts: ClipFacts, caption: str, fps: float, frames: int) -> str | None:
-    """Say in a sentence why a video cannot become a training clip under the default rules; None when it can."""
-    if not caption.strip():
-        return "It has no caption."
-    found = len(chosen_frames(facts, fps, frames))
-    return _too_short(facts, found, fps, frames) if found < frames else None
-
-
 def chance(seed: int, purpose: str, clip_id: str) -> float:
     """Draw a number from 0 up to 1 that is the same for a clip whenever and wherever it is drawn."""
     return random.Random(f"{seed}:{purpose}:{clip_id}").random()

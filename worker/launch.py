@@ -1,7 +1,6 @@
 """A claimed job becomes processes: what to start, with which devices, and in a group of its own."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,10 +10,10 @@ from pathlib import Path
 from fastvideo_engine.run_folder import write_whole
 from fastvideo_engine.specs import ImportSpec, JobSpec
 from worker import devices, settings
+from worker.offspring import END_WITH_PARENT
 from worker.store import jobs
 from worker.store.tables import Job
 
-_PR_SET_PDEATHSIG = 1
 _REPOSITORY = Path(__file__).parents[1]
 
 
@@ -44,7 +43,8 @@ def start(job: Job, command: list[str]) -> subprocess.Popen[bytes]:
             env=os.environ | _environment(job),
             cwd=_REPOSITORY,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            # A worker that is killed must not leave an engine behind: the job is started again in the same folder.
+            preexec_fn=END_WITH_PARENT,
         )
 
 
@@ -65,8 +65,3 @@ def _needs_small_model(spec: JobSpec, job: Job) -> bool:
 def _environment(job: Job) -> dict[str, str]:
     visible = {} if devices.CPU in job.devices else {"CUDA_VISIBLE_DEVICES": ",".join(job.devices)}
     return {**visible, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-
-
-def _die_with_parent() -> None:
-    # A worker that is killed must not leave an engine behind: the job will be started again in the same folder.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

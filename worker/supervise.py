@@ -5,7 +5,6 @@ them running) and does not end sooner when it is pressed twice; both are promise
 """
 
 import contextlib
-import ctypes
 import os
 import shlex
 import signal
@@ -16,10 +15,10 @@ import time
 from pathlib import Path
 
 from worker import settings
+from worker.offspring import END_WITH_PARENT
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
 SECONDS_TO_LEAVE = 10
-_PR_SET_PDEATHSIG = 1
 _ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -114,7 +113,7 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         cwd=PROCFILE.parent,
         start_new_session=True,  # Ctrl-C reaches the supervisor only, which passes it on in order
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=END_WITH_PARENT,
     )
 
 
@@ -122,10 +121,6 @@ def _kill_group(child: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

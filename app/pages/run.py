@@ -20,6 +20,7 @@ from worker.store.tables import Artifact, Job, JobStatus
 TITLE, PATH = "Run", "/run"
 _SECONDS_BETWEEN_LOOKS = 2
 _LOG_LINES = 300
+_NEXT_STEPS = 3
 _LOG_BYTES = 60_000
 
 
@@ -143,7 +144,7 @@ def _matrix(job: Job) -> dict[str, Any]:
         "steps": sorted({sample.step for sample in samples if sample.step is not None}),
         "cells": {f"{sample.facts['prompt_number']}:{sample.step}": _cell(sample) for sample in samples},
         "fps": samples[0].facts["fps"] if samples else 16,
-        "expected_steps": [] if job.is_over else _expected_steps(spec),
+        "expected_steps": [] if job.is_over else next_steps(spec, len(samples) // max(1, len(prompts))),
         "empty": "The first videos, of the base model, come before step 1." if prompts else "No prompts were given.",
     }
 
@@ -154,8 +155,10 @@ def _cell(sample: Artifact) -> dict[str, Any]:
     return {"url": f"{media.artifact_url(sample)}?v={sample.created_at:.0f}", "poster": None, "title": title}
 
 
-def _expected_steps(spec: TrainSpec) -> list[int]:
-    return [step for step in range(spec.steps + 1) if spec.validation.is_due(step, spec.steps)]
+def next_steps(spec: TrainSpec, sampled: int) -> list[int]:
+    """Name the steps that are sampled next: few, since a long run may have thousands to come."""
+    every, last = spec.validation.every, spec.steps
+    return [min(number * every, last) for number in range(sampled, -(-last // every) + 1)[:_NEXT_STEPS]]
 
 
 def _curve(job: Job) -> dict[str, Any]:

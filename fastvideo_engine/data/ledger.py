@@ -99,11 +99,6 @@ def settled_videos(rows: Iterable[LedgerRow]) -> set[str]:
     return {video for video, its_rows in rows_by_video(rows).items() if len(its_rows) >= its_rows[0].parts}
 
 
-def count_ledger(folder: RunFolder) -> int:
-    """Count the rows without reading them; exact once `rewrite_ledger` has mended what a crash left."""
-    return sum(file.read_bytes().count(b"\n") for file in folder.ledger.glob("worker_*.jsonl"))
-
-
 def rewrite_ledger(folder: RunFolder, rows: Iterable[LedgerRow]) -> None:
     """Replace the files of all processes by one with these rows; no process may be writing."""
     write_whole(_file_of(folder, 0), _as_lines(rows))

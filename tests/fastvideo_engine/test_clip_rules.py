@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastvideo_engine.clip_rules import UnusableError, chosen_frames, cuts_of, shape_of, verdict_on, why_unusable
+from fastvideo_engine.clip_rules import UnusableError, chosen_frames, cuts_of, shape_of, verdict_on
 from fastvideo_engine.families import FAMILIES
 from fastvideo_engine.media import ClipFacts, probe
 from fastvideo_engine.specs import MergedFolder, PreprocessSpec
@@ -112,20 +112,18 @@ def test_twice_the_speed_takes_frames_twice_as_far_apart_and_needs_a_clip_twice_
 
 def test_a_short_clip_is_refused_with_the_numbers():
     sentence = "4.0 s at 24 fps gives 64 frames at 16 fps; 77 are needed: choose fewer frames or a longer clip."
-    assert why_unusable(_clip(96, fps=24), "a cat", 16, 77) == sentence
     assert verdict_on("a", "a cat", _clip(96, fps=24), _spec(frames=77)).reason == sentence
 
 
 @pytest.mark.parametrize("caption", ["", "  \n"])
 def test_a_clip_without_a_caption_is_refused(caption):
-    assert why_unusable(_clip(96, fps=24), caption, 16, 17) == "It has no caption."
     assert verdict_on("a", caption, _clip(96, fps=24), _spec()).reason == "It has no caption."
 
 
 def test_a_long_clip_is_used_unless_the_spec_says_otherwise():
     long = _clip(480, fps=24)
 
-    assert why_unusable(long, "a cat", 16, 77) is None
+    assert verdict_on("a", "x", long, _spec(frames=77)) is None
     refusal = verdict_on("a", "x", long, _spec(frames=77, selection={"longest": 2}))
     assert refusal.field == "selection.longest"
     assert refusal.reason.startswith("It lasts 20.0 s, and 9.6 s is the longest allowed (2 times what is needed)")

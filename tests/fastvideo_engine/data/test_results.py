@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastvideo_engine.data.changes import Changes
-from fastvideo_engine.data.ledger import LedgerRow, LedgerWriter, count_ledger, read_ledger
+from fastvideo_engine.data.ledger import LedgerRow, LedgerWriter, read_ledger
 from fastvideo_engine.data.parquet import Origin, Provenance, Sample, write_samples
 from fastvideo_engine.data.results import Results, forget_changed, forget_what_a_crash_left
 from fastvideo_engine.events import ClipRejected, EventWriter
@@ -185,7 +185,7 @@ def test_the_ledgers_of_all_processes_become_one(folder, results):
 
     assert [file.name for file in folder.ledger.iterdir()] == ["worker_0.jsonl"]
     assert sorted(read_ledger(folder)) == ["a.mp4", "b.mp4"]
-    assert count_ledger(folder) == 2
+    assert (folder.ledger / "worker_0.jsonl").read_bytes().count(b"\n") == 2
 
 
 def test_files_of_other_tools_stay(folder, results):
