@@ -27,7 +27,7 @@ from fastvideo_engine.specs.base import is_folder
 
 ENCODERS = ("vae", "text_encoder", "image_encoder")
 """The parts whose weights preprocessing needs."""
-_WEIGHTS_TO_TRAIN_AND_SAMPLE = ("transformer", "vae", "text_encoder")
+_WEIGHTS_TO_TRAIN_AND_SAMPLE = ("transformer", "vae", "text_encoder", "image_encoder")  # of those that there are
 _CAPTIONS_AT_ONCE = 16
 # What diffusers, transformers and safetensors raise when files are missing, cut off, or of another model.
 _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)

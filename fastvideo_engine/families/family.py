@@ -1,6 +1,6 @@
 """What the engine and the pages must know of a model family before any weights are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -70,6 +70,14 @@ class Family:
             f"{self.title} does not take an image, so there is nothing to preprocess for {workload}; "
             f"choose the workload {' or '.join(self.workloads)}, or an image-to-video model."
         )
+
+    def images_problem(self, images: Sequence[str]) -> str | None:
+        """Say why a model of this family cannot sample from these images; None when it can."""
+        if self.reads_first_frame_latent and not images:
+            return f"{self.title} makes videos from images; name an image for each prompt, or one for all."
+        if images and "i2v" not in self.workloads:
+            return f"{self.title} takes no images; leave them out, or choose an image-to-video model."
+        return None
 
     def latent_frames(self, frames: int) -> int:
         return (frames - 1) // self.frame_stride + 1

@@ -19,6 +19,8 @@ WAN = Family(
         (".to_k", ".k"),
         (".to_v", ".v"),
         (".to_out.0", ".o"),
+        (".add_k_proj", ".k_img"),
+        (".add_v_proj", ".v_img"),
     ),
 )
 # Its Parquet serves text to video as well, where the columns of the image are passed over.

@@ -11,6 +11,7 @@ from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.images import check_images, read_first_images
 from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.training.lora import load_adapter
@@ -48,6 +49,8 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
     problems = family.problems(spec.height, spec.width, spec.frames)
     if problems:
         raise SpecError(" ".join(problems.values()))
+    check_images(family, spec.images)
+    images = read_first_images(spec.images, (spec.height, spec.width), model, family, device)
     events.write(Phase(title="Encoding the prompts"))
     prompts = encode_prompts(spec.prompts, spec.negative_prompt, model, family, device)
     events.write(Phase(title="Loading the model"))
@@ -63,7 +66,7 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
         frames=spec.frames,
         fps=spec.fps,
     )
-    return Sampler(new_pipeline(model, transformer, spec.flow_shift), prompts, look)
+    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift), prompts, look, images)
 
 
 def _weights(spec: GenerateSpec) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import WanPipeline, WanTransformer3DModel
+from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 from torch import Tensor
 
 from fastvideo_engine.components import encode_captions, load_scheduler, load_text_encoder, load_vae, padded
 from fastvideo_engine.families import Family
 from fastvideo_engine.media import write_mp4
+from fastvideo_engine.sampling.images import FirstImage
 
 
 class SamplingStopped(Exception):  # noqa: N818 (a wish that was granted, not an error)
@@ -43,11 +44,12 @@ class EncodedPrompts:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Everything that it takes to sample a prompt."""
+    """Everything that it takes to sample a prompt; of the images there is one for each prompt, one for all, or none."""
 
-    pipeline: WanPipeline
+    pipeline: WanPipeline | WanImageToVideoPipeline
     prompts: EncodedPrompts
     look: Look
+    images: Sequence[FirstImage] = ()
 
     def write(self, number: int, path: Path, stop_was_asked: Callable[[], bool]) -> None:
         """Sample one prompt into a video file; raise `SamplingStopped` if asked to stop meanwhile."""
@@ -57,14 +59,14 @@ class Sampler:
 
     def facts(self, number: int) -> dict[str, Any]:
         """Say all that is needed to sample the same video again."""
-        return {"prompt": self.prompts.prompts[number], "prompt_number": number, **asdict(self.look)}
+        image = self._image(number)
+        beginning = {} if image is None else {"image": image.path}
+        return {"prompt": self.prompts.prompts[number], "prompt_number": number, **beginning, **asdict(self.look)}
 
     def frames(self, number: int, stop_was_asked: Callable[[], bool]) -> np.ndarray:
         """Sample one prompt as frames THWC uint8; raise `SamplingStopped` if asked to stop meanwhile."""
 
-        def leave_when_asked(
-            _pipeline: WanPipeline, _step: int, _timestep: Tensor, state: dict[str, Any]
-        ) -> dict[str, Any]:
+        def leave_when_asked(_pipeline: Any, _step: int, _timestep: Tensor, state: dict[str, Any]) -> dict[str, Any]:
             if stop_was_asked():
                 raise SamplingStopped
             return state
@@ -82,8 +84,22 @@ class Sampler:
             generator=torch.Generator().manual_seed(self.look.seed),
             callback_on_step_end=leave_when_asked,
             output_type="np",
+            **self._beginning(number),
         ).frames[0]
         return (video * 255).round().astype(np.uint8)
+
+    def _beginning(self, number: int) -> dict[str, Any]:
+        image = self._image(number)
+        if image is None:
+            return {}
+        if image.seen is not None:
+            # The pipeline takes the picture or CLIP's features, not both; CLIP itself is gone from memory.
+            seen = image.seen.to(self.pipeline.transformer.device)
+            self.pipeline.encode_image = lambda *_: seen
+        return {"image": image.picture}
+
+    def _image(self, number: int) -> FirstImage | None:
+        return self.images[number % len(self.images)] if self.images else None
 
 
 def encode_prompts(
@@ -97,9 +113,12 @@ def encode_prompts(
     return EncodedPrompts(prompts, [padded(text, family.text_length).unsqueeze(0) for text in encoded])
 
 
-def new_pipeline(model: Path, transformer: WanTransformer3DModel, flow_shift: float | None) -> WanPipeline:
-    """Put the model's pipeline around a transformer in use, without the text encoder."""
-    pipeline = WanPipeline(
+def new_pipeline(
+    model: Path, family: Family, transformer: WanTransformer3DModel, flow_shift: float | None
+) -> WanPipeline | WanImageToVideoPipeline:
+    """Put the model's pipeline around a transformer in use, without the encoders."""
+    kind = WanImageToVideoPipeline if family.reads_first_frame_latent else WanPipeline
+    pipeline = kind(
         tokenizer=None,
         text_encoder=None,
         vae=load_vae(model, transformer.device),

@@ -1,5 +1,6 @@
 """What every spec shares: it is frozen, refuses unknown fields, and reads and writes YAML."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,26 @@ def is_folder(model_or_dataset: str) -> bool:
 def anchored_folder(name: str, base: Path) -> str:
     """Resolve a folder against `base`; a hub id stays what it is."""
     if is_folder(name) or (base / name).is_dir():
-        return str((base / Path(name).expanduser()).resolve())
+        return anchored_path(name, base)
     return name
+
+
+def anchored_path(path: str, base: Path) -> str:
+    """Resolve a path against `base`."""
+    return str((base / Path(path).expanduser()).resolve())
+
+
+def kept_lines(lines: Sequence[str]) -> list[str]:
+    """Leave out the blank lines of a field that has one thing a line."""
+    return [line.strip() for line in lines if line.strip()]
+
+
+def check_images_go_with(prompts: Sequence[str], images: Sequence[str]) -> None:
+    """Raise `ValueError` unless there is an image for each prompt, one for all, or none."""
+    if len(images) not in (0, 1, len(prompts)):
+        raise ValueError(
+            f"{len(images)} images do not go with {len(prompts)} prompts; name one for each prompt, or one for all"
+        )
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from fastvideo_engine.specs.base import Spec, anchored_folder
+from fastvideo_engine.specs.base import Spec, anchored_folder, anchored_path, check_images_go_with, kept_lines
 
 
 class GenerateSpec(Spec):
@@ -18,6 +18,11 @@ class GenerateSpec(Spec):
     adapter: str | None = Field(None, title="Adapter", description="A LoRA file; empty samples the base model.")
     strength: float = Field(1.0, ge=0, le=4, title="Adapter strength", description="0 is the base, 1 the adapter.")
     prompts: list[str] = Field(title="Prompts", description="One a line.", min_length=1)
+    images: list[str] = Field(
+        [],
+        title="First frames",
+        description="For image-to-video models: a picture (or video) for each prompt, one a line, or one for all.",
+    )
     negative_prompt: str = Field("", title="Negative prompt", description="What the guidance leads away from.")
     height: int = Field(480, ge=16, le=4320, title="Height", description="Pixels.")
     width: int = Field(832, ge=16, le=7680, title="Width", description="Pixels.")
@@ -34,12 +39,26 @@ class GenerateSpec(Spec):
     @field_validator("prompts")
     @classmethod
     def without_blank_lines(cls, prompts: list[str]) -> list[str]:
-        kept = [prompt.strip() for prompt in prompts if prompt.strip()]
+        kept = kept_lines(prompts)
         if not kept:
             raise ValueError("write at least one prompt")
         return kept
 
+    @field_validator("images")
+    @classmethod
+    def without_blank_images(cls, images: list[str]) -> list[str]:
+        return kept_lines(images)
+
+    @model_validator(mode="after")
+    def images_go_with_prompts(self) -> Self:
+        check_images_go_with(self.prompts, self.images)
+        return self
+
     def anchored(self, base: Path) -> Self:
         """Read the relative folders of this spec from `base` on."""
-        adapter = self.adapter and str((base / Path(self.adapter).expanduser()).resolve())
-        return self.model_copy(update={"adapter": adapter, "model": anchored_folder(self.model, base)})
+        changes = {
+            "model": anchored_folder(self.model, base),
+            "adapter": self.adapter and anchored_path(self.adapter, base),
+            "images": [anchored_path(image, base) for image in self.images],
+        }
+        return self.model_copy(update=changes)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fastvideo_engine.specs.base import Part, Spec, anchored_folder
+from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_path
 
 AUTOMATIC = "automatic"
 
@@ -179,6 +179,6 @@ class PreprocessSpec(Spec):
         """Read the relative folders of this spec from `base` on."""
         here = anchored_folder(self.source.path, base)
         if not isinstance(self.source, HuggingFaceSource):
-            here = str((base / Path(self.source.path).expanduser()).resolve())
+            here = anchored_path(self.source.path, base)
         source = self.source.model_copy(update={"path": here})
         return self.model_copy(update={"source": source, "model": anchored_folder(self.model, base)})

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from fastvideo_engine.specs.base import Part, Spec, anchored_folder
+from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_path, check_images_go_with, kept_lines
 
 
 class Lora(Part):
@@ -31,6 +31,11 @@ class Validation(Part):
     prompts: list[str] = Field(
         [], title="Validation prompts", description="One a line. Each is sampled before the first step and again later."
     )
+    images: list[str] = Field(
+        [],
+        title="First frames",
+        description="For image-to-video models: a picture (or video) for each prompt, one a line, or one for all.",
+    )
     every: int = Field(100, ge=1, title="Every … steps", description="How often to sample the prompts.")
     sampling_steps: int = Field(30, ge=1, le=1000, title="Sampling steps", description="Denoising steps of a video.")
     guidance_scale: float = Field(
@@ -39,10 +44,19 @@ class Validation(Part):
     negative_prompt: str = Field("", title="Negative prompt", description="What the guidance leads away from.")
     seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the noise each video starts from.")
 
-    @field_validator("prompts")
+    @field_validator("prompts", "images")
     @classmethod
-    def without_blank_lines(cls, prompts: list[str]) -> list[str]:
-        return [prompt.strip() for prompt in prompts if prompt.strip()]
+    def without_blank_lines(cls, lines: list[str]) -> list[str]:
+        return kept_lines(lines)
+
+    @model_validator(mode="after")
+    def images_go_with_prompts(self) -> Self:
+        check_images_go_with(self.prompts, self.images)
+        return self
+
+    def anchored(self, base: Path) -> Self:
+        """Read the relative paths of this part from `base` on."""
+        return self.model_copy(update={"images": [anchored_path(image, base) for image in self.images]})
 
     def is_due(self, step: int, last_step: int) -> bool:
         """Step 0 shows the base model and the last step the result, whatever the interval."""
@@ -83,5 +97,9 @@ class TrainSpec(Spec):
 
     def anchored(self, base: Path) -> Self:
         """Read the relative folders of this spec from `base` on."""
-        parquet = str((base / Path(self.parquet).expanduser()).resolve())
-        return self.model_copy(update={"parquet": parquet, "model": anchored_folder(self.model, base)})
+        changes = {
+            "parquet": anchored_path(self.parquet, base),
+            "model": anchored_folder(self.model, base),
+            "validation": self.validation.anchored(base),
+        }
+        return self.model_copy(update=changes)

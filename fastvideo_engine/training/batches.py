@@ -8,7 +8,8 @@ from torch import Tensor
 from fastvideo_engine.components import padded
 from fastvideo_engine.data.loader import ParquetClips, clip_at
 from fastvideo_engine.distributed import Ranks
-from fastvideo_engine.training.flow_matching import Batch, drawn_noise
+from fastvideo_engine.families import Family
+from fastvideo_engine.training.flow_matching import Batch, drawn_noise, first_frame_channels
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,9 @@ class Batches:
     """The batches of one process; all processes together take the run's samples in order."""
 
     clips: ParquetClips
+    family: Family
     mean_std: tuple[Tensor, Tensor]
     sigmas: Tensor
-    text_length: int
     batch_size: int
     seed: int
     ranks: Ranks
@@ -26,13 +27,19 @@ class Batches:
     def at(self, step: int) -> Batch:
         """Read and draw the batch of a step, counted from 1."""
         first = ((step - 1) * self.ranks.world_size + self.ranks.rank) * self.batch_size
-        samples = [self._sample(position) for position in range(first, first + self.batch_size)]
-        latents, text, noise, sigma = (torch.stack(parts) for parts in zip(*samples, strict=True))
+        positions = range(first, first + self.batch_size)
+        clips = [self.clips.read(clip_at(position, len(self.clips), self.seed)) for position in positions]
+        drawn = [drawn_noise(position, self.seed, self.clips.latent_shape, self.sigmas) for position in positions]
+        noise, sigma = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         mean, std = self.mean_std
-        device = self.ranks.device
-        return Batch(((latents - mean) / std).to(device), text.to(device), noise.to(device), sigma.to(device))
+        latents = torch.stack([clip.latent for clip in clips])
+        text = torch.stack([padded(clip.text, self.family.text_length) for clip in clips])
+        seen = _stacked([clip.clip_feature for clip in clips])
+        first_frame = _stacked([clip.first_frame_latent for clip in clips])
+        channels = None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride)
+        return Batch((latents - mean) / std, text, noise, sigma, channels, seen).to(self.ranks.device)
 
-    def _sample(self, position: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        latent, text, _ = self.clips.read(clip_at(position, len(self.clips), self.seed))
-        noise, sigma = drawn_noise(position, self.seed, self.clips.latent_shape, self.sigmas)
-        return latent, padded(text, self.text_length), noise, sigma
+
+def _stacked(tensors: list[Tensor | None]) -> Tensor | None:
+    there = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(there) if there else None

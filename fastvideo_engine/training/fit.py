@@ -8,15 +8,13 @@ from fastvideo_engine.errors import DataError, ModelError
 from fastvideo_engine.families import Family
 
 
-def check_model_fits(family: Family, model: Path, name: str) -> None:
+def check_model_fits(model: Path, name: str) -> None:
     """Raise `ModelError` for models that preprocessing takes and training does not, as yet."""
-    if family.reads_first_frame_latent:
-        raise ModelError(f"{name} makes videos from an image; training takes text-to-video models so far, choose one.")
     if (model / "transformer_2").is_dir():
         raise ModelError(f"{name} has two experts; training takes models with one so far, such as Wan 2.1: choose one.")
 
 
-def check_clips_fit(clips: ParquetClips, model: Path, name: str) -> None:
+def check_clips_fit(clips: ParquetClips, family: Family, model: Path, name: str) -> None:
     """Raise `DataError` unless the clips were encoded as this model needs them."""
     cure = f"train with the model that they were preprocessed with, or preprocess the clips again with {name}"
     made_with = clips.provenance
@@ -27,9 +25,16 @@ def check_clips_fit(clips: ParquetClips, model: Path, name: str) -> None:
         )
     transformer = part_config(model, "transformer")
     channels, *sizes = clips.latent_shape
-    if channels != transformer["in_channels"]:
+    given = channels + (family.frame_stride + channels if family.reads_first_frame_latent else 0)
+    if given != transformer["in_channels"]:
         raise DataError(
-            f"The clips have {channels} latent channels, {name} takes {transformer['in_channels']}; {cure}."
+            f"The clips give {given} channels ({channels} of them the latent's), "
+            f"{name} takes {transformer['in_channels']}; {cure}."
+        )
+    seen = clips.clip_feature_shape
+    if seen is not None and seen[-1] != transformer["image_dim"]:
+        raise DataError(
+            f"The clips' CLIP features are {seen[-1]} wide, {name} takes {transformer['image_dim']}; {cure}."
         )
     if clips.text_width != transformer["text_dim"]:
         raise DataError(

@@ -1,6 +1,7 @@
 """The objective: predict the velocity from a clean latent to noise (Lipman et al., 2022, arXiv:2210.02747)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -13,12 +14,22 @@ _TIMESTEPS = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from: normalised latents BCTHW, padded text BLD, noise like the latents, sigma B."""
+    """What one step learns from: normalised latents BCTHW, padded text BLD, noise like the latents, sigma B.
+
+    For image to video also the channels BCTHW that go beside the noisy latents, and what CLIP sees in the images BLD.
+    """
 
     latents: Tensor
     text: Tensor
     noise: Tensor
     sigma: Tensor
+    more_channels: Tensor | None = None
+    seen: Tensor | None = None
+
+    def to(self, device: torch.device) -> Self:
+        """Move all tensors to a device."""
+        there = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in there.items() if tensor is not None})
 
 
 def sigma_table(shift: float) -> Tensor:
@@ -39,14 +50,27 @@ def add_noise(latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return torch.lerp(latents, noise, sigma.view(-1, 1, 1, 1, 1))
 
 
+def first_frame_channels(latents: Tensor, frame_stride: int) -> Tensor:
+    """Put before a first frame's normalised latents BCTHW the mask that says which pixel frames it gives.
+
+    The mask has a channel for each of the pixel frames that a latent frame stands for: 1 in the first latent frame.
+    """
+    mask = torch.zeros_like(latents[:, :1]).repeat(1, frame_stride, 1, 1, 1)
+    mask[:, :, 0] = 1
+    return torch.cat([mask, latents], dim=1)
+
+
 def flow_matching_loss(transformer: WanTransformer3DModel, batch: Batch) -> Tensor:
     """Return the mean squared error of the predicted velocity, in float32 but for the transformer itself."""
     dtype = transformer.dtype
+    noisy = add_noise(batch.latents, batch.noise, batch.sigma)
+    channels = noisy if batch.more_channels is None else torch.cat([noisy, batch.more_channels], dim=1)
     predicted = transformer(
-        hidden_states=add_noise(batch.latents, batch.noise, batch.sigma).to(dtype),
+        hidden_states=channels.to(dtype),
         # float32: bfloat16 would round 999 to 1000 and 511 to 512.
         timestep=batch.sigma * _TIMESTEPS,
         encoder_hidden_states=batch.text.to(dtype),
+        encoder_hidden_states_image=None if batch.seen is None else batch.seen.to(dtype),
         return_dict=False,
     )[0]
     return nn.functional.mse_loss(predicted.float(), batch.noise - batch.latents)

@@ -12,7 +12,7 @@ from fastvideo_engine.components import (
     model_folder,
     part_config,
 )
-from fastvideo_engine.data.loader import open_parquet
+from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import ArtifactMade, Finished, Note, Phase, Progress, SilentWriter, Stopped
@@ -20,6 +20,7 @@ from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.images import check_images, read_first_images
 from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipeline
 from fastvideo_engine.specs.train import TrainSpec
 from fastvideo_engine.training.activations import keep_only_attention
@@ -109,13 +110,15 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     events.write(Phase(title="Checking the model and the clips"))
     model = model_folder(spec.model)
     family = family_of_folder(model)
-    check_model_fits(family, model, spec.model)
-    clips = open_parquet(Path(spec.parquet))
-    check_clips_fit(clips, model, spec.model)
-    prompts = None
-    if spec.validation.prompts:
+    check_model_fits(model, spec.model)
+    clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
+    check_clips_fit(clips, family, model, spec.model)
+    validation, prompts = spec.validation, None
+    if validation.prompts:
+        check_images(family, validation.images)
         events.write(Phase(title="Encoding the validation prompts"))
-        validation = spec.validation
+        look = look_like_the_clips(clips, validation, model, family)
+        images = read_first_images(validation.images, (look.height, look.width), model, family, device)
         prompts = encode_prompts(validation.prompts, validation.negative_prompt, model, family, device)
     events.write(Phase(title="Loading the model"))
     transformer = load_transformer(model, device)
@@ -126,17 +129,16 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     shift = spec.flow_shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
     batches = Batches(
         clips=clips,
+        family=family,
         mean_std=latent_mean_std(part_config(model, "vae")),
         sigmas=sigma_table(shift),
-        text_length=family.text_length,
         batch_size=spec.batch_size,
         seed=spec.seed,
         ranks=run.ranks,
     )
     if prompts is None:
         return trained, batches, None
-    look = look_like_the_clips(clips, spec.validation, model, family)
-    return trained, batches, Sampler(new_pipeline(model, transformer, None), prompts, look)
+    return trained, batches, Sampler(new_pipeline(model, family, transformer, None), prompts, look, images)
 
 
 def _sample_if_due(run: _Run, sampler: Sampler | None, step: int) -> bool:

@@ -31,6 +31,24 @@ def test_without_a_spec_file_they_are_read_from_the_current_folder(tmp_path, mon
     assert (spec.model, spec.parquet) == (str(tmp_path / "m"), str(tmp_path / "p"))
 
 
+def test_pictures_are_read_from_there_too(tmp_path):
+    (tmp_path / "a.yaml").write_text("model: ./m\nprompts: [waves, wind]\nimages: [one.png, ' ', /two.png]\n")
+    (tmp_path / "b.yaml").write_text("model: ./m\nparquet: p\nvalidation: {prompts: [waves], images: [one.png]}\n")
+
+    generate = spec_asked_for(understand(["generate", str(tmp_path / "a.yaml"), "--output", "o"]))
+    train = spec_asked_for(understand(["train", str(tmp_path / "b.yaml"), "--output", "o"]))
+
+    assert generate.images == [str(tmp_path / "one.png"), "/two.png"]
+    assert train.validation.images == [str(tmp_path / "one.png")]
+
+
+def test_pictures_that_do_not_go_with_the_prompts_are_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("model: m\nprompts: [a, b, c]\nimages: [one.png, two.png]\n")
+
+    with pytest.raises(SpecError, match="2 images do not go with 3 prompts; name one for each prompt, or one for all"):
+        spec_asked_for(understand(["generate", str(tmp_path / "a.yaml"), "--output", "o"]))
+
+
 def test_a_run_folder_holds_its_spec_and_its_folders_start_there(run_folder):
     folder = run_folder()
     folder.spec.write_text("kind: train\nmodel: owner/name\nparquet: data\n")

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fastvideo_engine.data.loader import clip_at, open_parquet
+from fastvideo_engine.data.loader import clip_at, first_frame_tensors, open_parquet
 from fastvideo_engine.errors import DataError
+from fastvideo_engine.families import family_of_folder
 
 
 def _row(shape=(16, 2, 4, 4), text=(3, 32), **changes):
@@ -33,10 +34,39 @@ def test_files_written_by_fastvideo_are_read_as_they_are(fastvideo_fixtures, wor
     stored = pq.read_table(folder / "data_chunk_0.parquet").to_pylist()
     assert (len(clips), clips.latent_shape, clips.text_width, clips.provenance) == (8, (16, 5, 8, 12), 32, None)
     for number, row in enumerate(stored):
-        latent, text, caption = clips.read(number)
+        latent, text, caption, *of_first_frame = clips.read(number)
         assert (latent.numpy().tobytes(), latent.shape) == (row["vae_latent_bytes"], (16, 5, 8, 12))
         assert (text.numpy().tobytes(), caption) == (row["text_embedding_bytes"], row["caption"])
         assert latent.dtype == text.dtype == torch.float32
+        assert of_first_frame == [None, None]
+
+
+def test_what_an_image_to_video_model_reads_of_first_frames_is_read_as_stored(fastvideo_fixtures, tiny_wan_i2v):
+    folder = fastvideo_fixtures / "i2v"
+    clips = open_parquet(folder, first_frame_tensors(family_of_folder(tiny_wan_i2v)))
+    assert clips.clip_feature_shape == (257, 32)
+    for number, row in enumerate(pq.read_table(folder / "data_chunk_0.parquet").to_pylist()):
+        clip = clips.read(number)
+        assert (clip.clip_feature.numpy().tobytes(), clip.clip_feature.shape) == (row["clip_feature_bytes"], (257, 32))
+        assert clip.first_frame_latent.numpy().tobytes() == row["first_frame_latent_bytes"]
+        assert clip.first_frame_latent.shape == clip.latent.shape
+
+
+def test_parquet_of_another_workload_is_refused_for_an_image_to_video_model(
+    fastvideo_fixtures, tiny_wan, tiny_wan_i2v, tmp_path
+):
+    needed = first_frame_tensors(family_of_folder(tiny_wan_i2v))
+    assert first_frame_tensors(family_of_folder(tiny_wan)) == ()
+    with pytest.raises(DataError, match=r"has not what this model reads of each clip's first frame; preprocess .* i2v"):
+        open_parquet(fastvideo_fixtures / "t2v", needed)
+    # Columns of a model without CLIP are there and empty.
+    rows = pq.read_table(fastvideo_fixtures / "i2v").to_pylist()
+    _write(tmp_path / "x.parquet", *(row | {"clip_feature_shape": [], "clip_feature_bytes": b""} for row in rows))
+    with pytest.raises(DataError, match="has not what this model reads"):
+        open_parquet(tmp_path, needed)
+    _write(tmp_path / "x.parquet", *(row | {"first_frame_latent_shape": [16, 1, 8, 12]} for row in rows))
+    with pytest.raises(DataError, match="have a first_frame_latent of another shape"):
+        open_parquet(tmp_path, needed)
 
 
 def test_folders_within_are_searched_but_hidden_and_unfinished_files_are_not(tmp_path):

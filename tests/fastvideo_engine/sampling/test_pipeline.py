@@ -1,15 +1,20 @@
 """Sampling frames: what stock diffusers makes, again and again the same, until asked to stop."""
 
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
 import torch
-from diffusers import WanPipeline
+from diffusers import WanImageToVideoPipeline, WanPipeline
+from PIL import Image
+from transformers import BatchFeature
 
 from fastvideo_engine.components import load_transformer
-from fastvideo_engine.families import FAMILIES
+from fastvideo_engine.data.conditioning import prepared_for_clip
+from fastvideo_engine.families import FAMILIES, family_of_folder
+from fastvideo_engine.sampling.images import read_first_images
 from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
 
 CPU = torch.device("cpu")
@@ -19,7 +24,7 @@ PROMPTS = ["a red ball", "waves"]
 @pytest.fixture
 def sampler(tiny_wan):
     def make(guidance_scale=3.0, flow_shift=None) -> Sampler:
-        pipeline = new_pipeline(tiny_wan, load_transformer(tiny_wan, CPU), flow_shift)
+        pipeline = new_pipeline(tiny_wan, FAMILIES[0], load_transformer(tiny_wan, CPU), flow_shift)
         prompts = encode_prompts(PROMPTS, "blurry", tiny_wan, FAMILIES[0], CPU)
         return Sampler(pipeline, prompts, Look(5, 3, guidance_scale, height=64, width=96, frames=9, fps=16))
 
@@ -39,6 +44,39 @@ def test_frames_are_those_that_stock_diffusers_makes(sampler, tiny_wan, guidance
     ours = sampler(guidance_scale).frames(1, never)
     assert (ours.shape, ours.dtype) == ((9, 64, 96, 3), np.uint8)
     assert np.abs(ours - theirs * 255).max() <= 0.51
+
+
+def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(tiny_wan_i2v, tmp_path):
+    paths = [str(tmp_path / "red.png"), str(tmp_path / "noise.png")]
+    Image.new("RGB", (96, 64), "red").save(paths[0])
+    Image.effect_noise((96, 64), 80).convert("RGB").save(paths[1])
+    family = family_of_folder(tiny_wan_i2v)
+    images = read_first_images(paths, (64, 96), tiny_wan_i2v, family, CPU)
+    pipeline = new_pipeline(tiny_wan_i2v, family, load_transformer(tiny_wan_i2v, CPU), None)
+    prompts = encode_prompts(PROMPTS, "blurry", tiny_wan_i2v, family, CPU)
+    ours = Sampler(pipeline, prompts, Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16), images)
+
+    asked = {"height": 64, "width": 96, "num_frames": 9, "num_inference_steps": 3, "guidance_scale": 3.0}
+    stock = WanImageToVideoPipeline.from_pretrained(tiny_wan_i2v)
+    stock.image_processor = _resizing_in_torch(tiny_wan_i2v)
+    for number, path in enumerate(paths):
+        noise = torch.Generator().manual_seed(5)
+        theirs = stock(Image.open(path), PROMPTS[number], "blurry", generator=noise, **asked).frames[0]
+        assert np.abs(ours.frames(number, never) - theirs * 255).max() <= 0.51
+    assert [ours.facts(number)["image"] for number in range(2)] == paths
+    unseen = [replace(image, seen=torch.zeros_like(image.seen)) for image in images]
+    assert np.abs(replace(ours, images=unseen).frames(1, never) - theirs * 255).max() > 1
+
+
+def _resizing_in_torch(model):
+    """Prepare pictures for CLIP as transformers does where torchvision is installed; elsewhere it resizes with PIL."""
+    preparation = json.loads((model / "image_processor" / "preprocessor_config.json").read_text())
+
+    def prepare(images, return_tensors):
+        picture = torch.from_numpy(np.array(images)).permute(2, 0, 1)
+        return BatchFeature({"pixel_values": prepared_for_clip(picture, preparation)}, tensor_type=return_tensors)
+
+    return prepare
 
 
 def test_the_same_prompt_gives_the_same_frames_whatever_was_sampled_before(sampler):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastvideo_engine.components import vae_fingerprint
-from fastvideo_engine.data.loader import open_parquet
+from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
 from fastvideo_engine.data.parquet import Provenance
 from fastvideo_engine.errors import DataError, ModelError
 from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.families.wan import WAN
 from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
 
 NAME = "some/wan"
@@ -22,19 +23,35 @@ def clips(fastvideo_fixtures):
     return open_parquet(fastvideo_fixtures / "t2v")
 
 
+@pytest.fixture
+def image_clips(fastvideo_fixtures, tiny_wan_i2v):
+    return open_parquet(fastvideo_fixtures / "i2v", first_frame_tensors(family_of_folder(tiny_wan_i2v)))
+
+
+@pytest.fixture
+def changed_config(tmp_path):
+    def change(model: Path, setting: str, value: object) -> Path:
+        other = Path(shutil.copytree(model, tmp_path / "wan"))
+        config = other / "transformer" / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {setting: value}))
+        return other
+
+    return change
+
+
 def _made_with(fingerprint: str) -> Provenance:
     sizes = {"train_fps": 16, "height": 64, "width": 96, "frames": 17}
     return Provenance(model="other/wan", vae_fingerprint=fingerprint, engine_version="0.1.0", **sizes)
 
 
 def test_clips_that_say_nothing_or_name_this_vae_fit(clips, tiny_wan):
-    check_clips_fit(clips, tiny_wan, NAME)
-    check_clips_fit(replace(clips, provenance=_made_with(vae_fingerprint(tiny_wan))), tiny_wan, NAME)
+    check_clips_fit(clips, WAN, tiny_wan, NAME)
+    check_clips_fit(replace(clips, provenance=_made_with(vae_fingerprint(tiny_wan))), WAN, tiny_wan, NAME)
 
 
 def test_clips_of_another_vae_are_refused_with_both_names(clips, tiny_wan):
     with pytest.raises(DataError) as refused:
-        check_clips_fit(replace(clips, provenance=_made_with("0" * 64)), tiny_wan, NAME)
+        check_clips_fit(replace(clips, provenance=_made_with("0" * 64)), WAN, tiny_wan, NAME)
     assert str(refused.value) == (
         "This Parquet was made with another model (other/wan); "
         "train with that model or preprocess the clips again with some/wan."
@@ -44,27 +61,38 @@ def test_clips_of_another_vae_are_refused_with_both_names(clips, tiny_wan):
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("in_channels", 48, "The clips have 16 latent channels, some/wan takes 48; train with the model"),
+        ("in_channels", 48, r"give 16 channels \(16 of them the latent's\), some/wan takes 48; train with the model"),
         ("text_dim", 4096, "text embeddings are 32 wide, some/wan takes 4096; train with the model"),
         ("patch_size", [1, 2, 5], r"Latents of 5x8x12 .* do not divide into the model's patches of 1x2x5"),
     ],
 )
-def test_clips_of_other_shapes_are_refused(clips, tiny_wan, tmp_path, setting, value, sentence):
-    other = Path(shutil.copytree(tiny_wan, tmp_path / "wan"))
-    config = other / "transformer" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {setting: value}))
+def test_clips_of_other_shapes_are_refused(clips, tiny_wan, changed_config, setting, value, sentence):
     with pytest.raises(DataError, match=sentence):
-        check_clips_fit(clips, other, NAME)
+        check_clips_fit(clips, WAN, changed_config(tiny_wan, setting, value), NAME)
 
 
-def test_an_image_to_video_model_is_refused_for_training_with_the_cure(fastvideo_fixtures):
-    model = fastvideo_fixtures / "models" / "wan-i2v-tiny"
-    with pytest.raises(ModelError, match=r"makes videos from an image; training takes text-to-video models"):
-        check_model_fits(family_of_folder(model), model, "it")
+def test_image_to_video_clips_fit_an_image_to_video_model(image_clips, tiny_wan_i2v):
+    check_model_fits(tiny_wan_i2v, NAME)
+    check_clips_fit(image_clips, family_of_folder(tiny_wan_i2v), tiny_wan_i2v, NAME)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("in_channels", 16, r"give 36 channels \(16 of them the latent's\), some/wan takes 16; train with the model"),
+        ("image_dim", 1280, "CLIP features are 32 wide, some/wan takes 1280; train with the model"),
+    ],
+)
+def test_image_to_video_clips_of_other_shapes_are_refused(
+    image_clips, tiny_wan_i2v, changed_config, setting, value, sentence
+):
+    other = changed_config(tiny_wan_i2v, setting, value)
+    with pytest.raises(DataError, match=sentence):
+        check_clips_fit(image_clips, family_of_folder(other), other, NAME)
 
 
 def test_a_model_of_two_experts_is_refused_for_training(tiny_wan, tmp_path):
     model = Path(shutil.copytree(tiny_wan, tmp_path / "two"))
     (model / "transformer_2").mkdir()
     with pytest.raises(ModelError, match=r"has two experts"):
-        check_model_fits(family_of_folder(model), model, "it")
+        check_model_fits(model, "it")
