@@ -38,10 +38,21 @@ class Form:
     def settings(self, values: tuple[Any, ...]) -> Settings:
         """Nest the values of the inputs the way the spec does; what may be empty and is, takes the field's default."""
         settings: Settings = dict(self.fixed)
-        for name, value in zip(self.inputs, values, strict=False):
+        held = self._in_use(values)
+        for name, value in held.items():
             if value is not None and value != "":
-                _put(settings, name.split("."), value.splitlines() if self._is_list(name) else value)
+                path = _without_variant(self.spec_class, name)
+                _put(settings, path, value.splitlines() if self._is_list(name) else value)
         return settings
+
+    def _in_use(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """Return what the inputs hold, but for those of variants that are not chosen."""
+        held = dict(zip(self.inputs, values, strict=False))
+        return {
+            name: value
+            for name, value in held.items()
+            if (variant := _variant_of(self.spec_class, name)) is None or held[variant.tag] == variant.choice
+        }
 
     def handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:
         """Make a handler of this form's inputs (and more after them) from one that takes settings (and the more)."""
@@ -90,7 +101,7 @@ class Form:
         return self._left_empty(values) or self.problems({**self.settings(values), **decided}, check)
 
     def _left_empty(self, values: tuple[Any, ...]) -> dict[str, str]:
-        empty = [name for name, value in zip(self.inputs, values, strict=False) if value is None or value == ""]
+        empty = [name for name, value in self._in_use(values).items() if value is None or value == ""]
         return {name: "Fill this in." for name in empty if not _may_be_empty(_field(self.spec_class, name))}
 
     def problems(self, settings: Settings, check: Check) -> dict[str, str]:
@@ -103,16 +114,22 @@ class Form:
 
     def follow(self, choice: gr.Radio, offered: Sequence[Preset]) -> None:
         """Fill the inputs with the chosen preset, the first one to begin with; what it does not say stays as it is."""
-        by_title = {preset.title: preset.settings for preset in offered}
+        by_title = {preset.title: preset for preset in offered}
         for name, component in self.inputs.items():
-            value = _look_up(offered[0].settings, name.split("."))
+            value = self._preset(offered[0], name)
             component.value = component.value if value is None else _as_input(value)
         choice.change(
-            lambda title: [_shown(_look_up(by_title[title], name.split("."))) for name in self.inputs],
+            lambda title: [_shown(self._preset(by_title[title], name)) for name in self.inputs],
             inputs=choice,
             outputs=self.components,
             **QUIET,
         )
+
+    def _preset(self, preset: Preset, name: str) -> Any:
+        variant = _variant_of(self.spec_class, name)
+        if variant and _look_up(preset.settings, variant.tag.split(".")) != variant.choice:
+            return None
+        return _look_up(preset.settings, _without_variant(self.spec_class, name))
 
     def _is_list(self, name: str) -> bool:
         return get_origin(_field(self.spec_class, name).annotation) is list
@@ -136,25 +153,82 @@ def draw(
         for name, field in _plain_fields(spec_class, skip=set(fixed)):
             inputs[name] = special[name](field) if name in special else _input(field)
     for name, field in spec_class.model_fields.items():
-        part = field.annotation
-        if name in fixed or not (isinstance(part, type) and issubclass(part, BaseModel)):
+        variants = _parts_in(field.annotation)
+        if name in fixed or not variants:
             continue
-        with gr.Accordion(field.title or name, open=name in open_parts), gr.Row(elem_classes="fvs-form"):
-            for inner_name, inner in _plain_fields(part, skip=set()):
-                inputs[f"{name}.{inner_name}"] = _input(inner)
+        with gr.Accordion(field.title or name, open=name in open_parts):
+            if len(variants) > 1:
+                inputs |= _draw_variants(name, field, variants)
+            else:
+                inputs |= _draw_part(f"{name}.", variants[0])
     return Form(spec_class, inputs, fixed)
+
+
+def _draw_part(prefix: str, part: type[BaseModel]) -> dict[str, Component]:
+    with gr.Row(elem_classes="fvs-form"):
+        return {f"{prefix}{name}": _input(field) for name, field in _plain_fields(part, skip=set())}
+
+
+def _draw_variants(name: str, field: FieldInfo, variants: Sequence[type[BaseModel]]) -> dict[str, Component]:
+    """Draw a union: a choice of its variant, and the inputs of each, of which those of the chosen one are seen."""
+    by_choice = {_choice(variant, field): variant for variant in variants}
+    chosen = getattr(field.default, str(field.discriminator))
+    told = {choice: variant.model_fields[str(field.discriminator)].description for choice, variant in by_choice.items()}
+    info = " ".join(f"{choice}: {text}" for choice, text in told.items())
+    radio = gr.Radio(list(by_choice), value=chosen, label=field.title, info=info)
+    inputs: dict[str, Component] = {f"{name}.{field.discriminator}": radio}
+    groups = []
+    for choice, variant in by_choice.items():
+        # Hidden and not left out: its inputs must go on sending what they hold.
+        with gr.Column(visible=True if choice == chosen else "hidden") as group:
+            inputs |= _draw_part(f"{name}.{choice}.", variant)
+        groups.append(group)
+    radio.change(
+        lambda now: [gr.Column(visible=True if choice == now else "hidden") for choice in by_choice],
+        radio,
+        groups,
+        **QUIET,
+    )
+    return inputs
 
 
 def _plain_fields(spec_class: type[BaseModel], skip: set[str]) -> list[tuple[str, FieldInfo]]:
     return [
         (name, field)
         for name, field in spec_class.model_fields.items()
-        if name not in skip and not _is_part(field.annotation) and field.title and not _is_tag(name, field)
+        if name not in skip and not _parts_in(field.annotation) and field.title and not _is_tag(name, field)
     ]
 
 
-def _is_part(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _parts_in(annotation: Any) -> list[type[BaseModel]]:
+    """List the part that a field holds, or the variants of a union of parts."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """The choice within a union that an input belongs to, and the input that makes it."""
+
+    tag: str
+    choice: str
+
+
+def _variant_of(spec_class: type[BaseModel], name: str) -> _Variant | None:
+    """Tell the variant of an input, which is named as pydantic names its errors: `field.choice.inner`."""
+    head, *rest = name.split(".")
+    field = spec_class.model_fields[head]
+    return _Variant(f"{head}.{field.discriminator}", rest[0]) if len(rest) == 2 and field.discriminator else None
+
+
+def _without_variant(spec_class: type[BaseModel], name: str) -> list[str]:
+    """Return where a spec holds an input's value."""
+    path = name.split(".")
+    return [path[0], path[2]] if _variant_of(spec_class, name) else path
+
+
+def _choice(variant: type[BaseModel], field: FieldInfo) -> str:
+    return str(variant.model_fields[str(field.discriminator)].default)
 
 
 def _is_tag(name: str, field: FieldInfo) -> bool:
@@ -211,8 +285,12 @@ def _field(spec_class: type[BaseModel], name: str) -> FieldInfo:
     field = spec_class.model_fields[head]
     if not rest:
         return field
-    assert isinstance(field.annotation, type)
-    return _field(field.annotation, rest)
+    variants = _parts_in(field.annotation)
+    variant = _variant_of(spec_class, name)
+    if variant is None:
+        return _field(variants[0], rest)
+    chosen = next(part for part in variants if _choice(part, field) == variant.choice)
+    return _field(chosen, rest.partition(".")[2])
 
 
 def _sentence(error: Any) -> str:

@@ -57,7 +57,7 @@ def load_text_encoder(
     if not (folder / "tokenizer").is_dir():  # which transformers would take for a hub id
         raise _damaged(folder, "tokenizer", "tokenizer/ is missing")
     tokenizer = _readable(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder / "tokenizer"))
-    encoder = _model(folder, "text_encoder", UMT5EncoderModel, dtype or _weights_dtype(device))
+    encoder = _model(folder, "text_encoder", UMT5EncoderModel, dtype or weights_dtype(device))
     return tokenizer, _frozen(encoder).to(device)
 
 
@@ -68,9 +68,12 @@ def load_image_encoder(folder: Path, device: torch.device) -> tuple[CLIPVisionMo
     return _frozen(_model(folder, "image_encoder", CLIPVisionModel, torch.float32)).to(device), preparation
 
 
-def load_transformer(folder: Path, device: torch.device) -> WanTransformer3DModel:
-    """Load the frozen transformer; diffusers keeps its norms and time embedding in float32."""
-    return _frozen(_model(folder, "transformer", WanTransformer3DModel, _weights_dtype(device))).to(device)
+def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> WanTransformer3DModel:
+    """Load the frozen transformer, in half precision on a GPU unless asked otherwise.
+
+    Diffusers keeps its norms and time embedding in float32.
+    """
+    return _frozen(_model(folder, "transformer", WanTransformer3DModel, dtype or weights_dtype(device))).to(device)
 
 
 def load_scheduler(folder: Path, flow_shift: float | None) -> SchedulerMixin:
@@ -105,6 +108,11 @@ def encode_captions(
         lengths = tokens.attention_mask.sum(dim=1).tolist()
         encoded += [row[:length].float().cpu() for row, length in zip(hidden, lengths, strict=True)]
     return encoded
+
+
+def weights_dtype(device: torch.device) -> torch.dtype:
+    """Return what frozen weights are held and computed in where nothing else is asked for."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def padded(text: Tensor, length: int) -> Tensor:
@@ -146,10 +154,6 @@ def _fetched(model: str, weights: Sequence[str]) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         cure = "check the connection, or give the folder of a copy on this machine"
         raise ModelError(f"{model} could not be fetched from Hugging Face ({_first_line(error)}); {cure}.") from None
-
-
-def _weights_dtype(device: torch.device) -> torch.dtype:
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def _model(folder: Path, part: str, kind: type, dtype: torch.dtype) -> Any:

@@ -52,7 +52,7 @@ class ClipImported(_Event):
     caption: str
 
 
-ArtifactKind = Literal["adapter", "sample", "parquet"]
+ArtifactKind = Literal["adapter", "transformer", "sample", "parquet"]
 
 
 class ArtifactMade(_Event):

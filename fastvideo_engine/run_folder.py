@@ -121,6 +121,11 @@ class Checkpoint:
         return self.path / "adapter.safetensors"
 
     @property
+    def transformer(self) -> Path:
+        """A whole transformer in the diffusers format, to take the place of the base model's."""
+        return self.path / "transformer"
+
+    @property
     def training_state(self) -> Path:
         return self.path / "training_state.pt"
 

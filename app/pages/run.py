@@ -162,11 +162,11 @@ def next_steps(spec: TrainSpec, sampled: int) -> list[int]:
 
 
 def _curve(job: Job) -> dict[str, Any]:
-    saved = artifacts.of_job(job.id or 0, "adapter")
+    saved = [*artifacts.of_job(job.id or 0, "adapter"), *artifacts.of_job(job.id or 0, "transformer")]
     return {
         "points": curves.loss_points(job),
         "smoothed": True,
-        "markers": [{"step": adapter.step, "label": f"checkpoint {adapter.step}"} for adapter in saved],
+        "markers": [{"step": weights.step, "label": f"checkpoint {weights.step}"} for weights in saved],
         "unit": "step",
         "empty": "The loss appears with the first step.",
     }
@@ -187,6 +187,9 @@ def _results(job: Job) -> str:
     adapter = next(reversed(artifacts.of_job(job.id or 0, "adapter")), None)
     if adapter is not None:
         return _adapter_card(job, adapter)
+    transformer = next(reversed(artifacts.of_job(job.id or 0, "transformer")), None)
+    if transformer is not None:
+        return _transformer_card(job, transformer)
     parquet = next(iter(artifacts.of_job(job.id or 0, "parquet")), None)
     if parquet is not None:
         return _parquet_card(job, parquet)
@@ -206,6 +209,18 @@ def _adapter_card(job: Job, adapter: Artifact) -> str:
     return (
         f'<section class="fvs-card"><h2>The adapter of step {adapter.step}</h2><p class="fvs-actions">{download}</p>'
         f"<p>Use it in Python, beside the downloaded file:</p>{code_block(code)}</section>"
+    )
+
+
+def _transformer_card(job: Job, transformer: Artifact) -> str:
+    code = (
+        "from diffusers import WanPipeline, WanTransformer3DModel\n"
+        f'transformer = WanTransformer3DModel.from_pretrained("{transformer.file}")\n'
+        f'pipeline = WanPipeline.from_pretrained("{_model_for_python(job)}", transformer=transformer)'
+    )
+    return (
+        f'<section class="fvs-card"><h2>The transformer of step {transformer.step}</h2>'
+        f"<p>It takes the place of the base model's. Use it in Python:</p>{code_block(code)}</section>"
     )
 
 

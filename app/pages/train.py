@@ -14,6 +14,7 @@ from worker.store import artifacts, datasets, jobs
 from worker.store.tables import Artifact
 
 TITLE, PATH = "Train", "/train"
+_METHODS = {"lora": "LoRA", "full": "Finetune"}
 
 
 def build(page: gr.Blocks) -> None:
@@ -99,7 +100,7 @@ def train(values: forms.Settings) -> str:
     parquet = values["parquet"] if artifact else str(Path(values["parquet"]).expanduser().resolve())
     spec = spec_from({**values, "parquet": parquet, "model": base_models.as_typed(values["model"])})
     source = jobs.get(artifact.job_id) if artifact else None
-    title = f"LoRA on {source.title if source else Path(parquet).name}"
+    title = f"{_METHODS[values['tuning']['method']]} on {source.title if source else Path(parquet).name}"
     job = queue.enqueue(
         spec, title, dataset_id=source.dataset_id if source else None, parent_id=source.id if source else None
     )

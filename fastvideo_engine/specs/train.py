@@ -1,28 +1,77 @@
 """What to train, on which Parquet, how long, and how to judge it."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_path, check_images_go_with, kept_lines
 
 
+class Full(Part):
+    """Every weight of the transformer, in float32."""
+
+    method: Literal["full"] = Field("full", title="Method", description="Trains every weight of the transformer.")
+
+
 class Lora(Part):
     """Low-rank adapters on the attention projections of a frozen base (Hu et al., 2021, arXiv:2106.09685)."""
 
-    method: Literal["lora"] = Field("lora", title="Method", description="LoRA trains small adapters beside the model.")
+    method: Literal["lora"] = Field("lora", title="Method", description="Trains small adapters beside the model.")
     rank: int = Field(16, ge=1, le=512, title="Rank", description="Size of the adapters; more can learn more.")
     alpha: float = Field(16, gt=0, le=1024, title="Alpha", description="The adapters' weight is alpha / rank.")
 
 
-class Optimizer(Part):
-    """AdamW with a linear warm-up (Loshchilov and Hutter, 2017, arXiv:1711.05101)."""
+Tuning = Annotated[Full | Lora, Field(discriminator="method")]
 
-    learning_rate: float = Field(1e-4, gt=0, le=1, title="Learning rate", description="LoRA likes 1e-4 to 1e-3.")
+
+class Flow(Part):
+    """Which noise levels are trained, and how often without a caption (Esser et al., 2024, arXiv:2403.03206)."""
+
+    shift: float | None = Field(
+        None, gt=0, le=100, title="Flow shift", description="Above 1 favours noisy timesteps; empty takes the model's."
+    )
+    timestep_sampling: Literal["uniform", "logit_normal", "mode"] = Field(
+        "uniform",
+        title="Timestep sampling",
+        description="uniform takes all alike, logit_normal the middle most, mode the middle or the ends.",
+    )
+    # The sign is that of diffusers and FastVideo, whose tables begin with the noisiest timestep.
+    logit_mean: float = Field(
+        0.0, ge=-5, le=5, title="Mean", description="Of logit_normal; below 0 favours noisy timesteps."
+    )
+    logit_std: float = Field(1.0, gt=0, le=5, title="Deviation", description="Of logit_normal; less is narrower.")
+    # Beyond these bounds the formula would not rise everywhere.
+    mode_scale: float = Field(
+        1.29, ge=-1, le=1.75, title="Mode scale", description="Of mode; above 0 favours the middle, below 0 the ends."
+    )
+    caption_dropout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Caption dropout",
+        description="Share of samples trained with the empty caption, drawn anew at each visit; guidance needs some.",
+    )
+
+
+class Optimizer(Part):
+    """AdamW (Loshchilov and Hutter, 2017, arXiv:1711.05101) and how its learning rate changes."""
+
+    learning_rate: float = Field(
+        1e-4, gt=0, le=1, title="Learning rate", description="LoRA likes 1e-4 to 1e-3, full finetuning 1e-6 to 1e-4."
+    )
     warmup_steps: int = Field(10, ge=0, title="Warm-up steps", description="The rate rises to its value over these.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", title="Schedule", description="How the rate falls after the warm-up until the last step."
+    )
+    final_fraction: float = Field(
+        0.0, ge=0, le=1, title="Final fraction", description="What part of the rate a falling schedule ends at."
+    )
     weight_decay: float = Field(1e-4, ge=0, le=1, title="Weight decay", description="Pull of the weights to zero.")
     max_gradient_norm: float = Field(1.0, gt=0, title="Largest gradient norm", description="Longer ones are scaled.")
+    beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1", description="How long the mean of gradients remembers.")
+    beta2: float = Field(0.999, ge=0, lt=1, title="Beta 2", description="How long that of their squares remembers.")
+    epsilon: float = Field(1e-8, gt=0, le=1, title="Epsilon", description="Keeps tiny gradients from large steps.")
 
 
 class Validation(Part):
@@ -84,16 +133,27 @@ class TrainSpec(Spec):
         title="Training data", description="A folder of Parquet made by preprocessing (or by FastVideo).", min_length=1
     )
     steps: int = Field(500, ge=1, le=10_000_000, title="Steps", description="Optimizer steps.")
-    batch_size: int = Field(1, ge=1, le=1024, title="Batch size", description="Clips a step and process.")
-    seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the order, the noise and the adapters.")
-    flow_shift: float | None = Field(
-        None, gt=0, le=100, title="Flow shift", description="Above 1 favours noisy timesteps; empty takes the model's."
+    batch_size: int = Field(1, ge=1, le=1024, title="Batch size", description="Clips at once in each process.")
+    gradient_accumulation: int = Field(
+        1, ge=1, le=1024, title="Gradient accumulation", description="Batches a step; more learn alike in less memory."
     )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        title="Precision",
+        description="What the model computes in; auto is bfloat16 on a GPU. What is trained stays in float32.",
+    )
+    seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the order, the noise and the adapters.")
     processes: int = Field(1, ge=1, le=64, title="Processes", description="One a GPU; each takes its own batch.")
-    tuning: Lora = Field(Lora(), title="LoRA")
+    tuning: Tuning = Field(Lora(), title="Method")
+    flow: Flow = Field(Flow(), title="Noise and captions")
     optimizer: Optimizer = Field(Optimizer(), title="Optimizer")
     validation: Validation = Field(Validation(), title="Validation")
     saving: Saving = Field(Saving(), title="Checkpoints")
+
+    @field_validator("tuning", mode="before")
+    @classmethod
+    def lora_unless_said(cls, tuning: Any) -> Any:
+        return {"method": "lora", **tuning} if isinstance(tuning, dict) else tuning
 
     def anchored(self, base: Path) -> Self:
         """Read the relative folders of this spec from `base` on."""

@@ -1,43 +1,62 @@
 """What each step learns from, as a pure function of the step, so that a resumed run goes on with the same clips."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fastvideo_engine.components import padded
-from fastvideo_engine.data.loader import ParquetClips, clip_at
+from fastvideo_engine.data.ahead import worked_ahead
+from fastvideo_engine.data.loader import clip_at
+from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import Family
-from fastvideo_engine.training.flow_matching import Batch, drawn_noise, first_frame_channels
+from fastvideo_engine.specs.train import TrainSpec
+from fastvideo_engine.training.flow_matching import Batch, caption_is_dropped, drawn_noise, first_frame_channels
 
 
 @dataclass(frozen=True)
 class Batches:
     """The batches of one process; all processes together take the run's samples in order."""
 
-    clips: ParquetClips
+    clips: RecentClips
     family: Family
     mean_std: tuple[Tensor, Tensor]
     sigmas: Tensor
-    batch_size: int
-    seed: int
+    empty_caption: Tensor | None
+    """The padded embedding LD of the empty caption, where captions may be dropped."""
+    spec: TrainSpec
     ranks: Ranks
 
-    def at(self, step: int) -> Batch:
-        """Read and draw the batch of a step, counted from 1."""
-        first = ((step - 1) * self.ranks.world_size + self.ranks.rank) * self.batch_size
-        positions = range(first, first + self.batch_size)
-        clips = [self.clips.read(clip_at(position, len(self.clips), self.seed)) for position in positions]
-        drawn = [drawn_noise(position, self.seed, self.clips.latent_shape, self.sigmas) for position in positions]
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Go through the batches from the first one of a step on, reading ahead."""
+        first, end = ((at - 1) * self.spec.gradient_accumulation for at in (step, self.spec.steps + 1))
+        for _, batch in worked_ahead(self.at, range(first, end), threads=1):
+            yield batch()
+
+    def at(self, number: int) -> Batch:
+        """Read and draw the batch of a number, counted from 0 over all steps and their parts."""
+        seed, size = self.spec.seed, self.spec.batch_size
+        first = (number * self.ranks.world_size + self.ranks.rank) * size
+        positions = range(first, first + size)
+        clips = [self.clips.read(clip_at(position, len(self.clips), seed)) for position in positions]
+        latents = torch.stack([clip.latent for clip in clips])
+        shape = tuple(latents.shape[1:])
+        drawn = [drawn_noise(position, seed, shape, self.sigmas, self.spec.flow) for position in positions]
         noise, sigma = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         mean, std = self.mean_std
-        latents = torch.stack([clip.latent for clip in clips])
-        text = torch.stack([padded(clip.text, self.family.text_length) for clip in clips])
+        text = torch.stack([self._text(clip.text, at) for clip, at in zip(clips, positions, strict=True)])
         seen = _stacked([clip.clip_feature for clip in clips])
         first_frame = _stacked([clip.first_frame_latent for clip in clips])
         channels = None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride)
         return Batch((latents - mean) / std, text, noise, sigma, channels, seen).to(self.ranks.device)
+
+    def _text(self, caption: Tensor, position: int) -> Tensor:
+        share = self.spec.flow.caption_dropout
+        if self.empty_caption is not None and caption_is_dropped(position, self.spec.seed, share):
+            return self.empty_caption
+        return padded(caption, self.family.text_length)
 
 
 def _stacked(tensors: list[Tensor | None]) -> Tensor | None:

@@ -2,33 +2,40 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from fastvideo_engine.errors import SpecError, StorageError
+from fastvideo_engine.events import ArtifactMade
 from fastvideo_engine.families import Family
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
-from fastvideo_engine.specs.train import Lora, TrainSpec
-from fastvideo_engine.training.lora import adapter_weights, save_adapter
+from fastvideo_engine.specs.train import Full, Lora, TrainSpec
+from fastvideo_engine.training.lora import adapted_layers, save_adapter
+from fastvideo_engine.training.tuning import trained_weights
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run trains: the adapters in a transformer of a family, and the optimizer that moves them."""
+    """What a run trains: the weights of a transformer that have gradients, and the optimizer that moves them."""
 
     family: Family
     transformer: WanTransformer3DModel
     adamw: torch.optim.AdamW
 
 
-def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
-    """Write the checkpoint of a step, then forget all but the newest; return the facts of its adapter."""
+def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> ArtifactMade:
+    """Write the checkpoint of a step, then forget all but the newest; return what to tell of it."""
     try:
-        facts = _write(folder, step, loss, trained, spec)
+        made = _write(folder, step, loss, trained, spec)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
         reason = str(error).splitlines()[0].rstrip(".")
         raise StorageError(
@@ -37,19 +44,17 @@ def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: Trai
         ) from None
     for stale in folder.complete_checkpoints()[: -spec.saving.keep]:
         forget_folder(stale.path)
-    return facts
+    return made
 
 
 def resume(folder: RunFolder, trained: Trained, spec: TrainSpec) -> int:
-    """Put the newest checkpoint's adapters and optimizer back and return its step; 0 when there is none."""
+    """Put the newest checkpoint's weights and optimizer back and return its step; 0 when there is none."""
     newest = folder.newest_checkpoint()
     if newest is None:
         return 0
-    state = _read_state(newest)
-    _check_same_adapters(Lora.model_validate(state["tuning"]), spec.tuning)
-    with torch.no_grad():
-        for name, weight in adapter_weights(trained.transformer).items():
-            weight.copy_(state["adapter"][name])
+    state = _read(newest.training_state, partial(torch.load, map_location="cpu", weights_only=True))
+    _check_same_tuning(state["tuning"], spec.tuning.model_dump())
+    _put_back(trained, state["weights"] if isinstance(spec.tuning, Lora) else _whole_transformer(newest))
     trained.adamw.load_state_dict(state["optimizer"])
     return newest.step
 
@@ -59,42 +64,67 @@ def final_loss(checkpoint: Checkpoint) -> float:
     return float(json.loads(checkpoint.completion.read_text())["loss"])
 
 
-def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
+def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> ArtifactMade:
     final = folder.checkpoint(step)
     beside = Checkpoint(final.path.with_name(f".{final.path.name}.part"))
     shutil.rmtree(beside.path, ignore_errors=True)  # of a run that was killed while it wrote
     beside.path.mkdir(parents=True)
-    weights = adapter_weights(trained.transformer)
-    facts = {"rank": spec.tuning.rank, "alpha": spec.tuning.alpha, "layers": len(weights) // 2}
-    save_adapter(trained.transformer, beside.adapter, trained.family, {**facts, "model": spec.model, "step": step})
-    state = {
-        "step": step,
-        "tuning": spec.tuning.model_dump(),
-        "adapter": {name: weight.detach() for name, weight in weights.items()},
-        "optimizer": trained.adamw.state_dict(),
-    }
+    made = _export(beside, step, trained, spec)
+    state = {"step": step, "tuning": spec.tuning.model_dump(), "optimizer": trained.adamw.state_dict()}
+    if isinstance(spec.tuning, Lora):  # a whole transformer is exported as it is trained; adapters are scaled
+        state["weights"] = {name: weight.detach() for name, weight in trained_weights(trained.transformer).items()}
     torch.save(state, beside.training_state)
     write_whole(beside.completion, json.dumps({"step": step, "loss": loss}))
     forget_folder(final.path)
     beside.path.replace(final.path)
-    return facts
+    return made.model_copy(update={"path": folder.relative(final.path / made.path)})
 
 
-def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
+def _export(checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec) -> ArtifactMade:
+    """Write what other tools read, and tell of it by its path in the checkpoint."""
+    transformer = trained.transformer
+    match spec.tuning:
+        case Full():
+            transformer.save_pretrained(checkpoint.transformer)
+            facts: dict[str, Any] = {"model": spec.model, "parameters": transformer.num_parameters()}
+            return ArtifactMade(kind="transformer", path=checkpoint.transformer.name, step=step, facts=facts)
+        case Lora(rank=rank, alpha=alpha):
+            facts = {"rank": rank, "alpha": alpha, "layers": sum(1 for _ in adapted_layers(transformer))}
+            metadata = {**facts, "model": spec.model, "step": step}
+            save_adapter(transformer, checkpoint.adapter, trained.family, metadata)
+            return ArtifactMade(kind="adapter", path=checkpoint.adapter.name, step=step, facts=facts)
+
+
+def _whole_transformer(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for file in checkpoint.transformer.glob("*.safetensors"):  # several where they are many
+        weights |= _read(file, load_file)
+    return weights
+
+
+@torch.no_grad()
+def _put_back(trained: Trained, weights: dict[str, Tensor]) -> None:
+    for name, weight in trained_weights(trained.transformer).items():
+        weight.copy_(weights[name])
+
+
+def _read(file: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(checkpoint.training_state, map_location="cpu", weights_only=True)
-        return state
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        return read(file)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise StorageError(
-            f"{checkpoint.training_state} cannot be read ({reason}); "
-            f"remove {checkpoint.path} to continue from the checkpoint before."
+            f"{file} cannot be read ({reason}); remove {file.parent} to continue from the checkpoint before."
         ) from None
 
 
-def _check_same_adapters(before: Lora, now: Lora) -> None:
+def _check_same_tuning(before: dict[str, Any], now: dict[str, Any]) -> None:
     if before != now:
         raise SpecError(
-            f"This run was begun with rank {before.rank} and alpha {before.alpha:g} "
-            f"and cannot go on with rank {now.rank} and alpha {now.alpha:g}; start a new run for that."
+            f"This run was begun with {_in_words(before)} and cannot go on with {_in_words(now)}; "
+            "start a new run for that."
         )
+
+
+def _in_words(tuning: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in tuning.items())

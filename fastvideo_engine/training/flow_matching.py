@@ -1,5 +1,6 @@
 """The objective: predict the velocity from a clean latent to noise (Lipman et al., 2022, arXiv:2210.02747)."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -8,6 +9,7 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 
 from fastvideo_engine.seeds import generator_of
+from fastvideo_engine.specs.train import Flow
 
 _TIMESTEPS = 1000
 
@@ -38,11 +40,29 @@ def sigma_table(shift: float) -> Tensor:
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
-def drawn_noise(position: int, seed: int, latent_shape: tuple[int, ...], sigmas: Tensor) -> tuple[Tensor, Tensor]:
+def drawn_noise(
+    position: int, seed: int, latent_shape: tuple[int, ...], sigmas: Tensor, flow: Flow
+) -> tuple[Tensor, Tensor]:
     """Draw the noise and noise level of the run's sample number `position`, whatever process or batch it falls in."""
     generator = generator_of("noise", seed, position)
-    sigma = sigmas[torch.randint(len(sigmas), (), generator=generator)]
-    return torch.randn(latent_shape, generator=generator), sigma
+    place = int(drawn_place(flow, generator) * len(sigmas))
+    return torch.randn(latent_shape, generator=generator), sigmas[min(place, len(sigmas) - 1)]
+
+
+def drawn_place(flow: Flow, generator: torch.Generator) -> float:
+    """Draw a place in the table of noise levels, 0 is pure noise and 1 clean, as Esser et al. (2024) do."""
+    if flow.timestep_sampling == "logit_normal":
+        normal = torch.randn((), generator=generator)
+        return torch.sigmoid(flow.logit_mean + flow.logit_std * normal).item()
+    place = torch.rand((), generator=generator).item()
+    if flow.timestep_sampling == "mode":
+        return 1 - place - flow.mode_scale * (math.cos(math.pi * place / 2) ** 2 - 1 + place)
+    return place
+
+
+def caption_is_dropped(position: int, seed: int, share: float) -> bool:
+    """Tell whether the run's sample number `position` is learnt without its caption: another draw at each visit."""
+    return torch.rand((), generator=generator_of("caption", seed, position)).item() < share
 
 
 def add_noise(latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:

@@ -1,36 +1,42 @@
 """Train as a spec asks, in a run folder, from its newest checkpoint on."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
+
+import torch
+from torch import Tensor
 
 from fastvideo_engine.components import (
     latent_mean_std,
     load_scheduler,
-    load_transformer,
     model_folder,
+    padded,
     part_config,
 )
+from fastvideo_engine.data.captions import EMPTY, read_empty_prompt
 from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
+from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
-from fastvideo_engine.events import ArtifactMade, Finished, Note, Phase, Progress, SilentWriter, Stopped
-from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.events import Finished, Note, Phase, Progress, SilentWriter, Stopped
+from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.images import check_images, read_first_images
 from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipeline
 from fastvideo_engine.specs.train import TrainSpec
-from fastvideo_engine.training.activations import keep_only_attention
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
 from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
-from fastvideo_engine.training.flow_matching import flow_matching_loss, sigma_table
-from fastvideo_engine.training.lora import add_adapter
+from fastvideo_engine.training.flow_matching import Batch, flow_matching_loss, sigma_table
 from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
 from fastvideo_engine.training.pace import Pace
+from fastvideo_engine.training.tuning import load_to_train, trained_weights
 from fastvideo_engine.training.validation import look_like_the_clips, validate
 
 
@@ -70,19 +76,20 @@ def _train(run: _Run) -> None:
         return
     events.write(Phase(title="Training"))
     pace = Pace()
+    upcoming = batches.from_step(done + 1)
     for step in range(done + 1, spec.steps + 1):
         began = perf_counter()
-        loss = flow_matching_loss(trained.transformer, batches.at(step))
-        mean_loss = ranks.average(loss.detach()).item()
+        loss = _learn(trained, islice(upcoming, spec.gradient_accumulation), spec.gradient_accumulation)
+        mean_loss = ranks.average(loss).item()
         _check_finite(mean_loss, "loss", run, step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradient_norm = take_step(trained.adamw, step, spec.optimizer, ranks)
+        learning_rate = learning_rate_at(step, spec.optimizer, spec.steps)
+        gradient_norm = take_step(trained.adamw, learning_rate, spec.optimizer.max_gradient_norm, ranks)
         _check_finite(gradient_norm, "gradient", run, step)
         pace.steps.append(perf_counter() - began)
         metrics = {
             "loss": mean_loss,
             "gradient_norm": gradient_norm,
-            "learning_rate": learning_rate_at(step, spec.optimizer),
+            "learning_rate": learning_rate,
             "seconds_per_step": pace.steps[-1],
         }
         left = pace.seconds_left(step, spec)
@@ -120,25 +127,41 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         look = look_like_the_clips(clips, validation, model, family)
         images = read_first_images(validation.images, (look.height, look.width), model, family, device)
         prompts = encode_prompts(validation.prompts, validation.negative_prompt, model, family, device)
+    empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
     events.write(Phase(title="Loading the model"))
-    transformer = load_transformer(model, device)
-    adapters = add_adapter(transformer, family, spec.tuning, spec.seed)
-    if device.type == "cuda":
-        keep_only_attention(transformer)
-    trained = Trained(family, transformer, new_adamw(adapters, spec.optimizer))
-    shift = spec.flow_shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
+    transformer = load_to_train(model, family, spec, device)
+    trained = Trained(family, transformer, new_adamw(trained_weights(transformer).values(), spec.optimizer))
+    shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
     batches = Batches(
-        clips=clips,
+        clips=RecentClips(clips),
         family=family,
         mean_std=latent_mean_std(part_config(model, "vae")),
         sigmas=sigma_table(shift),
-        batch_size=spec.batch_size,
-        seed=spec.seed,
+        empty_caption=empty,
+        spec=spec,
         ranks=run.ranks,
     )
     if prompts is None:
         return trained, batches, None
     return trained, batches, Sampler(new_pipeline(model, family, transformer, None), prompts, look, images)
+
+
+def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.device) -> Tensor:
+    """Return the padded embedding LD of the empty caption; FastVideo's preprocessing stores none, so it is made."""
+    stored = read_empty_prompt(Path(spec.parquet))
+    if stored is None:
+        return encode_prompts([EMPTY], EMPTY, model, family, device).embeddings[0].squeeze(0)
+    return padded(stored, family.text_length)
+
+
+def _learn(trained: Trained, batches: Iterable[Batch], count: int) -> Tensor:
+    """Add up the gradients of so many batches, each counting alike, and return their mean loss."""
+    losses = []
+    for batch in batches:
+        loss = flow_matching_loss(trained.transformer, batch) / count
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
 
 
 def _sample_if_due(run: _Run, sampler: Sampler | None, step: int) -> bool:
@@ -150,9 +173,7 @@ def _sample_if_due(run: _Run, sampler: Sampler | None, step: int) -> bool:
 
 def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
     if run.ranks.is_first:
-        facts = save(run.folder, step, loss, trained, run.spec)
-        path = run.folder.relative(run.folder.checkpoint(step).adapter)
-        run.events.write(ArtifactMade(kind="adapter", path=path, step=step, facts=facts))
+        run.events.write(save(run.folder, step, loss, trained, run.spec))
 
 
 def _check_finite(number: float, what: str, run: _Run, step: int) -> None:

@@ -25,8 +25,23 @@ def refusals(form: forms.Form, *typed: object) -> list[str]:
 
 
 def test_every_field_that_a_person_can_choose_has_an_input(train_form):
-    assert {"model", "steps", "tuning.rank", "optimizer.learning_rate", "validation.prompts"} <= set(train_form.inputs)
-    assert "tuning.method" not in train_form.inputs  # one variant is no choice
+    assert {
+        "model",
+        "steps",
+        "tuning.method",
+        "tuning.lora.rank",
+        "optimizer.learning_rate",
+        "validation.prompts",
+    } <= set(train_form.inputs)
+
+
+def test_only_the_chosen_variant_of_a_union_is_asked_and_read(train_form):
+    typed = values(train_form, **{"tuning.method": "full", "tuning.lora.rank": None})
+    assert refusals(train_form, *typed) == []
+    assert train_form.settings(typed)["tuning"] == {"method": "full"}
+    typed = values(train_form, **{"tuning.method": "lora", "tuning.lora.rank": 8, "tuning.lora.alpha": 0})
+    assert refusals(train_form, *typed) == ["It must be greater than 0 (it is 0)."]
+    assert train_form.settings(typed)["tuning"] == {"method": "lora", "rank": 8, "alpha": 0}
 
 
 def test_untouched_inputs_give_the_defaults_of_the_spec(train_form):
@@ -53,7 +68,7 @@ def test_a_problem_in_an_accordion_is_also_said_where_it_is_seen(train_form):
 
 
 def test_an_optional_field_may_stay_empty(train_form):
-    assert refusals(train_form, *values(train_form, flow_shift="")) == []
+    assert refusals(train_form, *values(train_form, **{"flow.shift": ""})) == []
 
 
 def test_what_the_spec_refuses_is_said_at_its_field_with_the_value(train_form):
@@ -99,4 +114,5 @@ def test_a_preset_fills_the_inputs_that_it_names(train_form):
         choice = forms.preset_input(offered)
         train_form.follow(choice, offered)
     assert train_form.inputs["steps"].value == offered[0].settings["steps"]
+    assert train_form.inputs["tuning.lora.rank"].value == offered[0].settings["tuning"]["rank"]
     assert train_form.inputs["optimizer.weight_decay"].value == 1e-4

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from diffusers import WanTransformer3DModel
 from safetensors.torch import load_file
 
 from fastvideo_engine.errors import EngineError, SpecError, StorageError
 from fastvideo_engine.events import ArtifactMade, Finished, Note, Progress
 from fastvideo_engine.media import probe
-from fastvideo_engine.specs import Lora, Optimizer, Saving, Validation
+from fastvideo_engine.specs import Flow, Full, Lora, Optimizer, Saving, Validation
 from fastvideo_engine.training.loop import run
 
 PROMPTS = Validation(prompts=["a red ball", "waves"], every=2, sampling_steps=2, guidance_scale=2)
@@ -20,7 +21,9 @@ def _state(folder):
 
 
 def _weights(folder):
-    return _state(folder)["adapter"]
+    newest = folder.newest_checkpoint()
+    whole = newest.transformer / "diffusion_pytorch_model.safetensors"
+    return load_file(whole) if whole.exists() else _state(folder)["weights"]
 
 
 def _mean_gradients(folder):
@@ -35,11 +38,20 @@ def _losses(events):
     return [event.metrics["loss"] for event in events if isinstance(event, Progress) and event.metrics]
 
 
-def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folder, events_of):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"batch_size": 3},
+        {"tuning": Full(), "gradient_accumulation": 2, "flow": Flow(caption_dropout=0.5)},
+        {"tuning": Full(), "precision": "bfloat16", "flow": Flow(timestep_sampling="logit_normal")},
+    ],
+    ids=["lora", "full", "full in bfloat16"],
+)
+def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folder, events_of, how):
     straight, resumed = run_folder("straight"), run_folder("resumed")
-    run(train_spec(steps=6, batch_size=3), straight)
-    run(train_spec(steps=2, batch_size=3), resumed)
-    run(train_spec(steps=6, batch_size=3), resumed)
+    run(train_spec(steps=6, **how), straight)
+    run(train_spec(steps=2, **how), resumed)
+    run(train_spec(steps=6, **how), resumed)
     assert _same(_weights(straight), _weights(resumed))
     assert _losses(events_of(straight)) == _losses(events_of(resumed))
     assert [note.text for note in events_of(resumed, Note)] == ["Continued from step 2"]
@@ -139,6 +151,39 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(
     assert [(event.kind, event.path) for event in events_of(two, ArtifactMade)] == kinds
 
 
+def test_parts_of_a_batch_add_up_to_the_whole(train_spec, run_folder, events_of):
+    whole, parts = run_folder("whole"), run_folder("parts")
+    run(train_spec(steps=2, tuning=Full(), batch_size=4), whole)
+    run(train_spec(steps=2, tuning=Full(), batch_size=2, gradient_accumulation=2), parts)
+    torch.testing.assert_close(_mean_gradients(parts), _mean_gradients(whole), rtol=0, atol=1e-6)
+    assert _losses(events_of(parts)) == pytest.approx(_losses(events_of(whole)), rel=1e-5)
+
+
+def test_a_full_run_writes_a_transformer_that_diffusers_loads_as_it_was_trained(
+    train_spec, tiny_wan, run_folder, events_of
+):
+    folder = run_folder()
+    run(train_spec(steps=2, tuning=Full(), saving=Saving(every=1)), folder)
+    made = events_of(folder, ArtifactMade)
+    assert [(each.kind, each.path) for each in made] == [
+        ("transformer", f"checkpoints/step-00000{step}/transformer") for step in (1, 2)
+    ]
+    loaded = WanTransformer3DModel.from_pretrained(folder.path / made[1].path)
+    base = WanTransformer3DModel.from_pretrained(tiny_wan / "transformer").state_dict()
+    assert made[1].facts["parameters"] == sum(weight.numel() for weight in base.values())
+    assert _same(loaded.state_dict(), _weights(folder))
+    assert all(not torch.equal(weight, base[name]) for name, weight in loaded.state_dict().items())
+
+
+def test_computing_in_bfloat16_keeps_float32_weights_and_nearly_the_loss(train_spec, run_folder, events_of):
+    exact, quick = run_folder("exact"), run_folder("quick")
+    run(train_spec(tuning=Full()), exact)
+    run(train_spec(tuning=Full(), precision="bfloat16"), quick)
+    assert {weight.dtype for weight in _weights(quick).values()} == {torch.float32}
+    assert _losses(events_of(quick)) != _losses(events_of(exact))
+    assert _losses(events_of(quick)) == pytest.approx(_losses(events_of(exact)), rel=2e-2)
+
+
 def test_training_on_few_clips_lowers_the_loss(train_spec, run_folder, events_of):
     folder = run_folder()
     optimizer = Optimizer(learning_rate=2e-2, warmup_steps=5)
@@ -151,7 +196,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(train_sp
     folder = run_folder()
     run(train_spec(steps=2), folder)
     state = torch.load(folder.newest_checkpoint().training_state, weights_only=True)
-    state["adapter"]["blocks.0.attn1.to_q.lora_A"] *= math.nan
+    state["weights"]["blocks.0.attn1.to_q.lora_A.default.weight"] *= math.nan
     torch.save(state, folder.newest_checkpoint().training_state)
     with pytest.raises(
         EngineError, match=r"no longer a number at step 3 .the checkpoint of step 2 is kept.; lower the"
@@ -163,7 +208,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(train_sp
 def test_a_run_does_not_go_on_with_other_adapters(train_spec, run_folder):
     folder = run_folder()
     run(train_spec(steps=1), folder)
-    with pytest.raises(SpecError, match="begun with rank 4 and alpha 8 and cannot go on with rank 8 and alpha 16"):
+    with pytest.raises(SpecError, match=r"begun with method lora, rank 4, alpha 8\.0 and cannot go on with .* rank 8"):
         run(train_spec(tuning=Lora(rank=8)), folder)
 
 
@@ -191,6 +236,7 @@ def test_the_last_adapter_is_the_one_that_was_trained(train_spec, run_folder):
     run(train_spec(), folder)
     trained, saved = _weights(folder), load_file(folder.newest_checkpoint().adapter)
     assert torch.equal(
-        saved["diffusion_model.blocks.0.self_attn.q.lora_A.weight"], trained["blocks.0.attn1.to_q.lora_A"]
+        saved["diffusion_model.blocks.0.self_attn.q.lora_A.weight"],
+        trained["blocks.0.attn1.to_q.lora_A.default.weight"],
     )
     assert saved["diffusion_model.blocks.0.self_attn.q.lora_B.weight"].abs().max() > 0
