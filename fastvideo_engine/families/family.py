@@ -29,11 +29,13 @@ class Family:
     has_image_encoder: bool = False
     """Its transformer also attends to what CLIP sees in the first frame."""
 
+    keeps_first_frame: bool = False
+    """It takes the clean first latent frame in place of the noisy one, each token having a timestep of its own."""
+
     def as_configured(self, index: Mapping[str, Any], vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Self:
         """Put in what one model's own configs say; what they leave out is as in diffusers, so 8 x 8 x 4 and 2 x 2."""
         pixels = (vae.get("scale_factor_spatial") or 8) * (transformer.get("patch_size") or [1, 2, 2])[-1]
-        # Wan 2.2 TI2V-5B keeps the first latent frame clean, each frame having a timestep of its own: the clip's own
-        # latent has all it needs, with and without an image.
+        # Wan 2.2 TI2V-5B: the clip's own latent has all it needs, with and without an image.
         keeps_first_frame = bool(index.get("expand_timesteps"))
         return replace(
             self,
@@ -41,6 +43,7 @@ class Family:
             size_multiple=pixels,
             workloads=("t2v", "i2v") if keeps_first_frame else self.workloads,
             reads_first_frame_latent=self.reads_first_frame_latent and not keeps_first_frame,
+            keeps_first_frame=keeps_first_frame,
             has_image_encoder=self.has_image_encoder and (index.get("image_encoder") or [None])[0] is not None,
         )
 
@@ -69,6 +72,20 @@ class Family:
         return (
             f"{self.title} does not take an image, so there is nothing to preprocess for {workload}; "
             f"choose the workload {' or '.join(self.workloads)}, or an image-to-video model."
+        )
+
+    def trained_for(self, asked: str) -> str:
+        """Name the workload that a spec means: `auto` is what a model is made for, of both text to video."""
+        made_for = "i2v" if self.reads_first_frame_latent else "t2v"
+        return made_for if asked == "auto" else asked
+
+    def training_problem(self, workload: str) -> str | None:
+        """Say why a model of this family cannot be trained for a workload; None when it can."""
+        trainable = ("i2v",) if self.reads_first_frame_latent else self.workloads
+        if workload in trainable:
+            return None
+        return (
+            f"{self.title} is not made for {workload}; choose the workload {' or '.join(trainable)}, or another model."
         )
 
     def images_problem(self, images: Sequence[str]) -> str | None:

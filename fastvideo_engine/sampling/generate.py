@@ -66,7 +66,7 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
         frames=spec.frames,
         fps=spec.fps,
     )
-    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift), prompts, look, images)
+    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift, bool(images)), prompts, look, images)
 
 
 def _weights(spec: GenerateSpec) -> dict[str, Any]:

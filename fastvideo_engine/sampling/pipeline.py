@@ -114,16 +114,17 @@ def encode_prompts(
 
 
 def new_pipeline(
-    model: Path, family: Family, transformer: WanTransformer3DModel, flow_shift: float | None
+    model: Path, family: Family, transformer: WanTransformer3DModel, flow_shift: float | None, from_images: bool
 ) -> WanPipeline | WanImageToVideoPipeline:
     """Put the model's pipeline around a transformer in use, without the encoders."""
-    kind = WanImageToVideoPipeline if family.reads_first_frame_latent else WanPipeline
+    kind = WanImageToVideoPipeline if from_images else WanPipeline
     pipeline = kind(
         tokenizer=None,
         text_encoder=None,
         vae=load_vae(model, transformer.device),
         scheduler=load_scheduler(model, flow_shift),
         transformer=transformer,
+        expand_timesteps=family.keeps_first_frame,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

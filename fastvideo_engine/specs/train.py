@@ -132,6 +132,11 @@ class TrainSpec(Spec):
     parquet: str = Field(
         title="Training data", description="A folder of Parquet made by preprocessing (or by FastVideo).", min_length=1
     )
+    workload: Literal["auto", "t2v", "i2v"] = Field(
+        "auto",
+        title="Workload",
+        description="Text or image to video, for models that do both; auto takes what the model is made for, or t2v.",
+    )
     steps: int = Field(500, ge=1, le=10_000_000, title="Steps", description="Optimizer steps.")
     batch_size: int = Field(1, ge=1, le=1024, title="Batch size", description="Clips at once in each process.")
     gradient_accumulation: int = Field(

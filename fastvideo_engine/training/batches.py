@@ -50,7 +50,11 @@ class Batches:
         seen = _stacked([clip.clip_feature for clip in clips])
         first_frame = _stacked([clip.first_frame_latent for clip in clips])
         channels = None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride)
-        return Batch((latents - mean) / std, text, noise, sigma, channels, seen).to(self.ranks.device)
+        batch = Batch((latents - mean) / std, text, noise, sigma, channels, seen, self._first_frame_is_given())
+        return batch.to(self.ranks.device)
+
+    def _first_frame_is_given(self) -> bool:
+        return self.family.keeps_first_frame and self.family.trained_for(self.spec.workload) == "i2v"
 
     def _text(self, caption: Tensor, position: int) -> Tensor:
         share = self.spec.flow.caption_dropout

@@ -1,8 +1,9 @@
 """The objective: predict the velocity from a clean latent to noise (Lipman et al., 2022, arXiv:2210.02747)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -18,7 +19,8 @@ _TIMESTEPS = 1000
 class Batch:
     """What one step learns from: normalised latents BCTHW, padded text BLD, noise like the latents, sigma B.
 
-    For image to video also the channels BCTHW that go beside the noisy latents, and what CLIP sees in the images BLD.
+    For image to video also the channels BCTHW that go beside the noisy latents and what CLIP sees in the images BLD, or
+    that the first latent frame is given, which then stays clean and costs nothing.
     """
 
     latents: Tensor
@@ -27,11 +29,16 @@ class Batch:
     sigma: Tensor
     more_channels: Tensor | None = None
     seen: Tensor | None = None
+    first_frame_is_given: bool = False
 
     def to(self, device: torch.device) -> Self:
         """Move all tensors to a device."""
-        there = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in there.items() if tensor is not None})
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
 
 
 def sigma_table(shift: float) -> Tensor:
@@ -80,17 +87,32 @@ def first_frame_channels(latents: Tensor, frame_stride: int) -> Tensor:
     return torch.cat([mask, latents], dim=1)
 
 
+def token_timesteps(timestep: Tensor, latent_shape: torch.Size, patch_size: Sequence[int]) -> Tensor:
+    """Give each token of latents BCTHW its sample's timestep B, and 0 to those of the first frame, as BL."""
+    frames, *sizes = (side // patch for side, patch in zip(latent_shape[2:], patch_size, strict=True))
+    tokens_a_frame = math.prod(sizes)
+    each = timestep[:, None].repeat(1, frames * tokens_a_frame)
+    each[:, :tokens_a_frame] = 0
+    return each
+
+
 def flow_matching_loss(transformer: WanTransformer3DModel, batch: Batch) -> Tensor:
     """Return the mean squared error of the predicted velocity, in float32 but for the transformer itself."""
     dtype = transformer.dtype
     noisy = add_noise(batch.latents, batch.noise, batch.sigma)
+    # float32: bfloat16 would round 999 to 1000 and 511 to 512.
+    timestep = batch.sigma * _TIMESTEPS
+    given = 1 if batch.first_frame_is_given else 0
+    if given:
+        noisy = torch.cat([batch.latents[:, :, :given], noisy[:, :, given:]], dim=2)
+        timestep = token_timesteps(timestep, noisy.shape, transformer.config.patch_size)
     channels = noisy if batch.more_channels is None else torch.cat([noisy, batch.more_channels], dim=1)
     predicted = transformer(
         hidden_states=channels.to(dtype),
-        # float32: bfloat16 would round 999 to 1000 and 511 to 512.
-        timestep=batch.sigma * _TIMESTEPS,
+        timestep=timestep,
         encoder_hidden_states=batch.text.to(dtype),
         encoder_hidden_states_image=None if batch.seen is None else batch.seen.to(dtype),
         return_dict=False,
     )[0]
-    return nn.functional.mse_loss(predicted.float(), batch.noise - batch.latents)
+    velocity = batch.noise - batch.latents
+    return nn.functional.mse_loss(predicted[:, :, given:].float(), velocity[:, :, given:])

@@ -32,7 +32,7 @@ from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipe
 from fastvideo_engine.specs.train import TrainSpec
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
-from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
+from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
 from fastvideo_engine.training.flow_matching import Batch, flow_matching_loss, sigma_table
 from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
 from fastvideo_engine.training.pace import Pace
@@ -119,6 +119,7 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     family = family_of_folder(model)
     check_model_fits(model, spec.model)
     clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
+    check_workload(family.trained_for(spec.workload), family, clips)
     check_clips_fit(clips, family, model, spec.model)
     validation, prompts = spec.validation, None
     if validation.prompts:
@@ -143,7 +144,11 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     )
     if prompts is None:
         return trained, batches, None
-    return trained, batches, Sampler(new_pipeline(model, family, transformer, None), prompts, look, images)
+    return (
+        trained,
+        batches,
+        Sampler(new_pipeline(model, family, transformer, None, bool(images)), prompts, look, images),
+    )
 
 
 def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.device) -> Tensor:

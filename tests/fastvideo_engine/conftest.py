@@ -1,12 +1,17 @@
-"""What the engine's tests share: events of a run folder, and the merged dataset that FastVideo read."""
+"""What the engine's tests share: events, the dataset that FastVideo read, and each architecture of Wan, tiny."""
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
 from fastvideo_engine.events import Event, read_events
 from fastvideo_engine.run_folder import RunFolder
@@ -94,3 +99,71 @@ def greys() -> Callable[..., list[np.ndarray]]:
         return [np.full((height, width, 3), 6 * number % 256, np.uint8) for number in range(count)]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_ti2v_5b(tiny_wan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wan 2.2 TI2V-5B: 48 latent channels, 16 pixels a latent, a clean first latent frame."""
+    folder = tmp_path_factory.mktemp("models") / "wan"
+    shutil.copytree(tiny_wan, folder, ignore=shutil.ignore_patterns("vae", "transformer"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        vae = AutoencoderKLWan(
+            base_dim=4,
+            decoder_base_dim=4,
+            z_dim=48,
+            num_res_blocks=1,
+            latents_mean=[0.1] * 48,
+            latents_std=[0.7] * 48,
+            is_residual=True,
+            in_channels=12,
+            out_channels=12,
+            patch_size=2,
+            scale_factor_spatial=16,
+        )
+    vae.save_pretrained(folder / "vae")
+    _transformer(folder / "transformer", seed=6, channels=48)
+    return _described(folder, expand_timesteps=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_a14b_t2v(tiny_wan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wan 2.2 A14B text to video: two experts."""
+    folder = tmp_path_factory.mktemp("models") / "wan"
+    shutil.copytree(tiny_wan, folder, ignore=shutil.ignore_patterns("transformer"))
+    for seed, expert in enumerate(("transformer", "transformer_2")):
+        _transformer(folder / expert, seed, channels=16)
+    return _described(folder, transformer_2=["diffusers", "WanTransformer3DModel"], boundary_ratio=0.875)
+
+
+@pytest.fixture(scope="session")
+def tiny_a14b_i2v(tiny_wan_i2v: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wan 2.2 A14B image to video: two experts of 36 channels and no image encoder."""
+    folder = tmp_path_factory.mktemp("models") / "wan"
+    left_out = shutil.ignore_patterns("transformer", "image_encoder", "image_processor")
+    shutil.copytree(tiny_wan_i2v, folder, ignore=left_out)
+    for seed, expert in enumerate(("transformer", "transformer_2")):
+        _transformer(folder / expert, seed, channels=16, channels_in=36)
+    nothing = {"image_encoder": [None, None], "image_processor": [None, None]}
+    return _described(folder, transformer_2=["diffusers", "WanTransformer3DModel"], boundary_ratio=0.9, **nothing)
+
+
+def _transformer(folder: Path, seed: int, channels: int, channels_in: int | None = None) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        WanTransformer3DModel(
+            in_channels=channels_in or channels,
+            out_channels=channels,
+            num_attention_heads=2,
+            attention_head_dim=24,
+            text_dim=32,
+            freq_dim=32,
+            ffn_dim=64,
+            num_layers=2,
+        ).save_pretrained(folder)
+
+
+def _described(folder: Path, **changes: Any) -> Path:
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | changes))
+    return folder

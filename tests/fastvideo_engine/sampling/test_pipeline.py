@@ -24,11 +24,18 @@ PROMPTS = ["a red ball", "waves"]
 @pytest.fixture
 def sampler(tiny_wan):
     def make(guidance_scale=3.0, flow_shift=None) -> Sampler:
-        pipeline = new_pipeline(tiny_wan, FAMILIES[0], load_transformer(tiny_wan, CPU), flow_shift)
+        pipeline = new_pipeline(tiny_wan, FAMILIES[0], load_transformer(tiny_wan, CPU), flow_shift, False)
         prompts = encode_prompts(PROMPTS, "blurry", tiny_wan, FAMILIES[0], CPU)
         return Sampler(pipeline, prompts, Look(5, 3, guidance_scale, height=64, width=96, frames=9, fps=16))
 
     return make
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "noise.png"
+    Image.effect_noise((96, 64), 80).convert("RGB").save(path)
+    return str(path)
 
 
 def never() -> bool:
@@ -46,13 +53,12 @@ def test_frames_are_those_that_stock_diffusers_makes(sampler, tiny_wan, guidance
     assert np.abs(ours - theirs * 255).max() <= 0.51
 
 
-def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(tiny_wan_i2v, tmp_path):
-    paths = [str(tmp_path / "red.png"), str(tmp_path / "noise.png")]
+def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(tiny_wan_i2v, picture, tmp_path):
+    paths = [str(tmp_path / "red.png"), picture]
     Image.new("RGB", (96, 64), "red").save(paths[0])
-    Image.effect_noise((96, 64), 80).convert("RGB").save(paths[1])
     family = family_of_folder(tiny_wan_i2v)
     images = read_first_images(paths, (64, 96), tiny_wan_i2v, family, CPU)
-    pipeline = new_pipeline(tiny_wan_i2v, family, load_transformer(tiny_wan_i2v, CPU), None)
+    pipeline = new_pipeline(tiny_wan_i2v, family, load_transformer(tiny_wan_i2v, CPU), None, True)
     prompts = encode_prompts(PROMPTS, "blurry", tiny_wan_i2v, family, CPU)
     ours = Sampler(pipeline, prompts, Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16), images)
 
@@ -66,6 +72,23 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
     assert [ours.facts(number)["image"] for number in range(2)] == paths
     unseen = [replace(image, seen=torch.zeros_like(image.seen)) for image in images]
     assert np.abs(replace(ours, images=unseen).frames(1, never) - theirs * 255).max() > 1
+
+
+@pytest.mark.parametrize("from_image", [False, True])
+def test_frames_of_the_5b_model_are_those_that_stock_diffusers_makes(tiny_ti2v_5b, picture, from_image):
+    family = family_of_folder(tiny_ti2v_5b)
+    images = read_first_images([picture] if from_image else [], (64, 96), tiny_ti2v_5b, family, CPU)
+    pipeline = new_pipeline(tiny_ti2v_5b, family, load_transformer(tiny_ti2v_5b, CPU), None, from_image)
+    prompts = encode_prompts(["waves"], "blurry", tiny_ti2v_5b, family, CPU)
+    ours = Sampler(pipeline, prompts, Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16), images)
+
+    asked = {"prompt": "waves", "negative_prompt": "blurry", "guidance_scale": 3.0, "num_inference_steps": 3}
+    asked |= {"height": 64, "width": 96, "num_frames": 9, "generator": torch.Generator().manual_seed(5)}
+    if from_image:
+        theirs = WanImageToVideoPipeline.from_pretrained(tiny_ti2v_5b)(Image.open(picture), **asked)
+    else:
+        theirs = WanPipeline.from_pretrained(tiny_ti2v_5b)(**asked)
+    assert np.abs(ours.frames(0, never) - theirs.frames[0] * 255).max() <= 0.51
 
 
 def _resizing_in_torch(model):

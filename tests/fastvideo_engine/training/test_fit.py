@@ -10,10 +10,10 @@ import pytest
 from fastvideo_engine.components import vae_fingerprint
 from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
 from fastvideo_engine.data.parquet import Provenance
-from fastvideo_engine.errors import DataError, ModelError
+from fastvideo_engine.errors import DataError, ModelError, SpecError
 from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.families.wan import WAN
-from fastvideo_engine.training.fit import check_clips_fit, check_model_fits
+from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
 
 NAME = "some/wan"
 
@@ -89,6 +89,19 @@ def test_image_to_video_clips_of_other_shapes_are_refused(
     other = changed_config(tiny_wan_i2v, setting, value)
     with pytest.raises(DataError, match=sentence):
         check_clips_fit(image_clips, family_of_folder(other), other, NAME)
+
+
+def test_a_workload_that_a_model_is_not_made_for_is_refused(clips, tiny_wan, tiny_wan_i2v, tiny_ti2v_5b):
+    wan, wan_i2v, both = (family_of_folder(model) for model in (tiny_wan, tiny_wan_i2v, tiny_ti2v_5b))
+    assert [family.trained_for("auto") for family in (wan, wan_i2v, both)] == ["t2v", "i2v", "t2v"]
+    for workload in ("t2v", "i2v"):
+        check_workload(workload, both, clips)
+    with pytest.raises(SpecError, match="Wan is not made for i2v; choose the workload t2v, or another model"):
+        check_workload("i2v", wan, clips)
+    with pytest.raises(SpecError, match="Wan I2V is not made for t2v; choose the workload i2v, or another model"):
+        check_workload("t2v", wan_i2v, clips)
+    with pytest.raises(DataError, match="nothing is left to learn; preprocess with at least 5 frames"):
+        check_workload("i2v", both, replace(clips, latent_shape=(48, 1, 4, 6)))
 
 
 def test_a_model_of_two_experts_is_refused_for_training(tiny_wan, tmp_path):

@@ -1,10 +1,13 @@
 """Image to video from end to end: training on stored first frames, validation from pictures, and its adapter."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
+from fastvideo_engine.components import vae_fingerprint
+from fastvideo_engine.data.parquet import Provenance, Sample, write_samples
 from fastvideo_engine.errors import SpecError
 from fastvideo_engine.events import ArtifactMade, Progress
 from fastvideo_engine.media import probe, read_rgb_frames
@@ -67,6 +70,46 @@ def test_without_a_picture_sampling_is_refused_before_anything_is_loaded(image_s
     }[kind]
     with pytest.raises(SpecError, match=r"Wan I2V makes videos from images; name an image for each prompt, or one for"):
         start(spec, run_folder())
+
+
+@pytest.fixture
+def clips_of_5b(tiny_ti2v_5b, tmp_path):
+    """Clips of random latents such as the small 5B model has."""
+    rng = np.random.default_rng(0)
+    text = rng.standard_normal((3, 32), np.float32)
+    samples = [
+        Sample(
+            id=str(number),
+            file_name=f"{number}.mp4",
+            caption="waves",
+            vae_latent=rng.standard_normal((48, 3, 4, 6), np.float32),
+            text_embedding=text,
+            width=96,
+            height=64,
+            duration_seconds=1,
+            source_fps=16,
+        )
+        for number in range(2)
+    ]
+    sizes = {"train_fps": 24, "height": 64, "width": 96, "frames": 9}
+    made_with = Provenance(model="x", vae_fingerprint=vae_fingerprint(tiny_ti2v_5b), engine_version="", **sizes)
+    write_samples(tmp_path / "parquet", samples, made_with)
+    return str(tmp_path / "parquet")
+
+
+def test_the_5b_model_is_trained_for_either_workload(
+    train_spec, tiny_ti2v_5b, clips_of_5b, picture, run_folder, events_of
+):
+    losses, spec = {}, train_spec(model=str(tiny_ti2v_5b), parquet=clips_of_5b, batch_size=2)
+    for workload in ("auto", "t2v", "i2v"):
+        folder = run_folder(workload)
+        images = [picture] if workload == "i2v" else []
+        run(spec.model_copy(update={"workload": workload, "validation": _validation(images=images)}), folder)
+        losses[workload] = [event.metrics["loss"] for event in events_of(folder, Progress) if event.metrics]
+        samples = [made for made in events_of(folder, ArtifactMade) if made.kind == "sample"]
+        assert [made.facts["fps"] for made in samples] == [24] * 4
+        assert probe(folder.path / samples[0].path).frames == 9
+    assert losses["auto"] == losses["t2v"] != losses["i2v"]
 
 
 def test_generating_begins_each_video_with_its_own_picture(tiny_wan_i2v, picture, make_clip, tmp_path, run_folder):
