@@ -138,14 +138,18 @@ def _matrix(job: Job) -> dict[str, Any]:
     spec = jobs.spec_of(job)
     assert isinstance(spec, TrainSpec)
     samples = artifacts.of_job(job.id or 0, "sample")
-    prompts = spec.validation.prompts
+    # Those of a validation file are known from what was sampled.
+    by_number = {sample.facts["prompt_number"]: sample.facts["prompt"] for sample in samples}
+    prompts = spec.validation.prompts or [by_number[number] for number in sorted(by_number)]
     return {
         "prompts": prompts,
         "steps": sorted({sample.step for sample in samples if sample.step is not None}),
         "cells": {f"{sample.facts['prompt_number']}:{sample.step}": _cell(sample) for sample in samples},
         "fps": samples[0].facts["fps"] if samples else 16,
         "expected_steps": [] if job.is_over else next_steps(spec, len(samples) // max(1, len(prompts))),
-        "empty": "The first videos, of the base model, come before step 1." if prompts else "No prompts were given.",
+        "empty": "The first videos, of the base model, come before step 1."
+        if spec.validation.is_asked_for
+        else "No prompts were given.",
     }
 
 

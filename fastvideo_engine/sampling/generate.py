@@ -11,8 +11,8 @@ from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
-from fastvideo_engine.sampling.images import check_images, read_first_images
-from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
+from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped, new_pipeline
+from fastvideo_engine.sampling.shots import Look, encode_shots, one_shot_a_prompt
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.training.lora import load_adapter
 
@@ -49,14 +49,7 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
     problems = family.problems(spec.height, spec.width, spec.frames)
     if problems:
         raise SpecError(" ".join(problems.values()))
-    check_images(family, spec.images)
-    images = read_first_images(spec.images, (spec.height, spec.width), model, family, device)
     events.write(Phase(title="Encoding the prompts"))
-    prompts = encode_prompts(spec.prompts, spec.negative_prompt, model, family, device)
-    events.write(Phase(title="Loading the model"))
-    transformer = load_transformer(model, device)
-    if spec.adapter is not None:
-        load_adapter(transformer, Path(spec.adapter), spec.strength)
     look = Look(
         seed=spec.seed,
         sampling_steps=spec.sampling_steps,
@@ -66,7 +59,13 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
         frames=spec.frames,
         fps=spec.fps,
     )
-    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift, bool(images)), prompts, look, images)
+    wanted = one_shot_a_prompt(spec.prompts, spec.images, look)
+    shots = encode_shots(wanted, spec.negative_prompt, model, family, device)
+    events.write(Phase(title="Loading the model"))
+    transformer = load_transformer(model, device)
+    if spec.adapter is not None:
+        load_adapter(transformer, Path(spec.adapter), spec.strength)
+    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift, bool(spec.images)), shots)
 
 
 def _weights(spec: GenerateSpec) -> dict[str, Any]:

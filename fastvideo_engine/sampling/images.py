@@ -17,9 +17,8 @@ from fastvideo_engine.families import Family
 
 @dataclass(frozen=True)
 class FirstImage:
-    """A picture of the size of the video, where it came from, and what CLIP sees in it (BLD) if the model asks."""
+    """A picture of the size of the video, and what CLIP sees in it (BLD) if the model asks."""
 
-    path: str
     picture: Image.Image
     seen: Tensor | None
 
@@ -32,13 +31,13 @@ def check_images(family: Family, images: Sequence[str]) -> None:
 
 
 def read_first_images(
-    paths: Sequence[str], size: tuple[int, int], model: Path, family: Family, device: torch.device
+    wanted: Sequence[tuple[str, tuple[int, int]]], model: Path, family: Family, device: torch.device
 ) -> list[FirstImage]:
-    """Read pictures, or the first frames of videos, and cut them to a height and width as preprocessing does.
+    """Read pictures, or the first frames of videos, each cut to a height and width as preprocessing does.
 
     The image encoder is gone from memory when this returns. Raises `SpecError` for a file that cannot be read.
     """
-    frames = [_first_frame(path, size) for path in paths]
+    frames = [_first_frame(path, size) for path, size in wanted]
     if not frames:
         return []
     seen: list[Tensor | None] = [None] * len(frames)
@@ -48,7 +47,7 @@ def read_first_images(
         del encoder
         torch.cuda.empty_cache()
     pictures = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
-    return [FirstImage(*each) for each in zip(paths, pictures, seen, strict=True)]
+    return [FirstImage(*each) for each in zip(pictures, seen, strict=True)]
 
 
 def _first_frame(path: str, size: tuple[int, int]) -> Tensor:

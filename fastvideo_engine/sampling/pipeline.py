@@ -11,10 +11,11 @@ import torch
 from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 from torch import Tensor
 
-from fastvideo_engine.components import encode_captions, load_scheduler, load_text_encoder, load_vae, padded
+from fastvideo_engine.components import load_scheduler, load_vae
 from fastvideo_engine.families import Family
 from fastvideo_engine.media import write_mp4
 from fastvideo_engine.sampling.images import FirstImage
+from fastvideo_engine.sampling.shots import EncodedShot
 
 
 class SamplingStopped(Exception):  # noqa: N818 (a wish that was granted, not an error)
@@ -22,74 +23,51 @@ class SamplingStopped(Exception):  # noqa: N818 (a wish that was granted, not an
 
 
 @dataclass(frozen=True)
-class Look:
-    """What decides a sampled video beside its prompt and the weights."""
-
-    seed: int
-    sampling_steps: int
-    guidance_scale: float
-    height: int
-    width: int
-    frames: int
-    fps: float
-
-
-@dataclass(frozen=True)
-class EncodedPrompts:
-    """Prompts and, as the transformer takes them, their embeddings 1LD; the last embedding is the negative prompt's."""
-
-    prompts: Sequence[str]
-    embeddings: Sequence[Tensor]
-
-
-@dataclass(frozen=True)
 class Sampler:
-    """Everything that it takes to sample a prompt; of the images there is one for each prompt, one for all, or none."""
+    """Everything that it takes to sample some shots."""
 
     pipeline: WanPipeline | WanImageToVideoPipeline
-    prompts: EncodedPrompts
-    look: Look
-    images: Sequence[FirstImage] = ()
+    shots: Sequence[EncodedShot]
 
     def write(self, number: int, path: Path, stop_was_asked: Callable[[], bool]) -> None:
-        """Sample one prompt into a video file; raise `SamplingStopped` if asked to stop meanwhile."""
+        """Sample one shot into a video file; raise `SamplingStopped` if asked to stop meanwhile."""
         frames = self.frames(number, stop_was_asked)
         facts = self.facts(number)
-        write_mp4(path, frames, self.look.fps, {"title": facts["prompt"], "comment": json.dumps(facts)})
+        write_mp4(path, frames, facts["fps"], {"title": facts["prompt"], "comment": json.dumps(facts)})
 
     def facts(self, number: int) -> dict[str, Any]:
         """Say all that is needed to sample the same video again."""
-        image = self._image(number)
-        beginning = {} if image is None else {"image": image.path}
-        return {"prompt": self.prompts.prompts[number], "prompt_number": number, **beginning, **asdict(self.look)}
+        shot = self.shots[number]
+        look = {name: value for name, value in asdict(shot.look).items() if value is not None}
+        return {"prompt": shot.prompt, "prompt_number": number, **look}
 
     def frames(self, number: int, stop_was_asked: Callable[[], bool]) -> np.ndarray:
-        """Sample one prompt as frames THWC uint8; raise `SamplingStopped` if asked to stop meanwhile."""
+        """Sample one shot as frames THWC uint8; raise `SamplingStopped` if asked to stop meanwhile."""
 
         def leave_when_asked(_pipeline: Any, _step: int, _timestep: Tensor, state: dict[str, Any]) -> dict[str, Any]:
             if stop_was_asked():
                 raise SamplingStopped
             return state
 
-        device = self.pipeline.transformer.device
+        shot, device = self.shots[number], self.pipeline.transformer.device
+        look = shot.look
         video: np.ndarray = self.pipeline(
-            prompt_embeds=self.prompts.embeddings[number].to(device),
-            negative_prompt_embeds=self.prompts.embeddings[-1].to(device),
-            height=self.look.height,
-            width=self.look.width,
-            num_frames=self.look.frames,
-            num_inference_steps=self.look.sampling_steps,
-            guidance_scale=self.look.guidance_scale,
+            prompt_embeds=shot.embedding.to(device),
+            negative_prompt_embeds=shot.negative_embedding.to(device),
+            height=look.height,
+            width=look.width,
+            num_frames=look.frames,
+            num_inference_steps=look.sampling_steps,
+            guidance_scale=look.guidance_scale,
             # On the CPU, and anew for each video: the same noise at every step of a run and on every machine.
-            generator=torch.Generator().manual_seed(self.look.seed),
+            generator=torch.Generator().manual_seed(look.seed),
             callback_on_step_end=leave_when_asked,
             output_type="np",
-            **self._beginning(number),
+            **self._beginning(shot.image),
         ).frames[0]
         return (video * 255).round().astype(np.uint8)
 
-    def _beginning(self, number: int) -> dict[str, Any]:
-        image = self._image(number)
+    def _beginning(self, image: FirstImage | None) -> dict[str, Any]:
         if image is None:
             return {}
         if image.seen is not None:
@@ -97,20 +75,6 @@ class Sampler:
             seen = image.seen.to(self.pipeline.transformer.device)
             self.pipeline.encode_image = lambda *_: seen
         return {"image": image.picture}
-
-    def _image(self, number: int) -> FirstImage | None:
-        return self.images[number % len(self.images)] if self.images else None
-
-
-def encode_prompts(
-    prompts: Sequence[str], negative_prompt: str, model: Path, family: Family, device: torch.device
-) -> EncodedPrompts:
-    """Encode prompts with the model's text encoder, which is gone from memory when this returns."""
-    tokenizer, encoder = load_text_encoder(model, device)
-    encoded = encode_captions([*prompts, negative_prompt], tokenizer, encoder, family.text_length)
-    del encoder
-    torch.cuda.empty_cache()  # it is larger than most transformers, which come next
-    return EncodedPrompts(prompts, [padded(text, family.text_length).unsqueeze(0) for text in encoded])
 
 
 def new_pipeline(

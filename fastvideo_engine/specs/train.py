@@ -85,6 +85,11 @@ class Validation(Part):
         title="First frames",
         description="For image-to-video models: a picture (or video) for each prompt, one a line, or one for all.",
     )
+    file: str | None = Field(
+        None,
+        title="Validation file",
+        description="FastVideo's validation.json in place of prompts; its rows may have their own sizes and steps.",
+    )
     every: int = Field(100, ge=1, title="Every … steps", description="How often to sample the prompts.")
     sampling_steps: int = Field(30, ge=1, le=1000, title="Sampling steps", description="Denoising steps of a video.")
     guidance_scale: float = Field(
@@ -100,16 +105,23 @@ class Validation(Part):
 
     @model_validator(mode="after")
     def images_go_with_prompts(self) -> Self:
+        if self.file and (self.prompts or self.images):
+            raise ValueError("the validation file names the prompts and images; leave those fields empty, or the file")
         check_images_go_with(self.prompts, self.images)
         return self
 
+    @property
+    def is_asked_for(self) -> bool:
+        return bool(self.prompts or self.file)
+
     def anchored(self, base: Path) -> Self:
         """Read the relative paths of this part from `base` on."""
-        return self.model_copy(update={"images": [anchored_path(image, base) for image in self.images]})
+        images = [anchored_path(image, base) for image in self.images]
+        return self.model_copy(update={"images": images, "file": self.file and anchored_path(self.file, base)})
 
     def is_due(self, step: int, last_step: int) -> bool:
         """Step 0 shows the base model and the last step the result, whatever the interval."""
-        return bool(self.prompts) and (step % self.every == 0 or step == last_step)
+        return self.is_asked_for and (step % self.every == 0 or step == last_step)
 
 
 class Saving(Part):

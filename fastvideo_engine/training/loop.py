@@ -27,8 +27,8 @@ from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
-from fastvideo_engine.sampling.images import check_images, read_first_images
-from fastvideo_engine.sampling.pipeline import Sampler, encode_prompts, new_pipeline
+from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
+from fastvideo_engine.sampling.shots import EncodedShot, encode_prompts, encode_shots
 from fastvideo_engine.specs.train import TrainSpec
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
@@ -37,7 +37,7 @@ from fastvideo_engine.training.flow_matching import Batch, flow_matching_loss, s
 from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
 from fastvideo_engine.training.pace import Pace
 from fastvideo_engine.training.tuning import load_to_train, trained_weights
-from fastvideo_engine.training.validation import look_like_the_clips, validate
+from fastvideo_engine.training.validation import validate, wanted_samples, wanted_shots
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,11 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
     check_workload(family.trained_for(spec.workload), family, clips)
     check_clips_fit(clips, family, model, spec.model)
-    validation, prompts = spec.validation, None
-    if validation.prompts:
-        check_images(family, validation.images)
+    shots: list[EncodedShot] = []
+    if spec.validation.is_asked_for:
+        wanted = wanted_shots(clips, spec, model, family)
         events.write(Phase(title="Encoding the validation prompts"))
-        look = look_like_the_clips(clips, validation, model, family)
-        images = read_first_images(validation.images, (look.height, look.width), model, family, device)
-        prompts = encode_prompts(validation.prompts, validation.negative_prompt, model, family, device)
+        shots = encode_shots(wanted, spec.validation.negative_prompt, model, family, device)
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
     events.write(Phase(title="Loading the model"))
     transformer = load_to_train(model, family, spec, device)
@@ -142,20 +140,17 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         spec=spec,
         ranks=run.ranks,
     )
-    if prompts is None:
+    if not shots:
         return trained, batches, None
-    return (
-        trained,
-        batches,
-        Sampler(new_pipeline(model, family, transformer, None, bool(images)), prompts, look, images),
-    )
+    pipeline = new_pipeline(model, family, transformer, None, shots[0].image is not None)
+    return trained, batches, Sampler(pipeline, shots)
 
 
 def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.device) -> Tensor:
     """Return the padded embedding LD of the empty caption; FastVideo's preprocessing stores none, so it is made."""
     stored = read_empty_prompt(Path(spec.parquet))
     if stored is None:
-        return encode_prompts([EMPTY], EMPTY, model, family, device).embeddings[0].squeeze(0)
+        return encode_prompts([EMPTY], model, family, device)[0].squeeze(0)
     return padded(stored, family.text_length)
 
 
@@ -195,7 +190,7 @@ def _is_over(spec: TrainSpec, folder: RunFolder) -> bool:
     newest = folder.newest_checkpoint()
     if newest is None or newest.step < spec.steps:
         return False
-    return all(folder.sample(spec.steps, number).exists() for number in range(len(spec.validation.prompts)))
+    return all(folder.sample(spec.steps, number).exists() for number in range(wanted_samples(spec.validation)))
 
 
 def _finished(folder: RunFolder) -> Finished:

@@ -20,7 +20,7 @@ class Pace:
 
 
 def _validations_from(step: int, spec: TrainSpec) -> int:
-    if not spec.validation.prompts:
+    if not spec.validation.is_asked_for:
         return 0
     every = spec.validation.every
     at_multiples = spec.steps // every - (step - 1) // every

@@ -1,21 +1,61 @@
 """Sample the validation prompts from the model as it is trained, always from the same noise."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fastvideo_engine.components import part_config
 from fastvideo_engine.data.loader import ParquetClips
 from fastvideo_engine.distributed import Ranks
+from fastvideo_engine.errors import SpecError
 from fastvideo_engine.events import ArtifactMade, Phase, SilentWriter
 from fastvideo_engine.families import Family
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
-from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped
-from fastvideo_engine.specs.train import Validation
+from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped
+from fastvideo_engine.sampling.shots import Look, Shot, one_shot_a_prompt
+from fastvideo_engine.specs.train import TrainSpec, Validation
+from fastvideo_engine.specs.validation_file import ValidationRow, read_validation_file
 
 _FPS_OF_WAN = 16.0  # where the Parquet does not say: FastVideo's names the source's rate, not that of the latents
 
 
-def look_like_the_clips(clips: ParquetClips, validation: Validation, model: Path, family: Family) -> Look:
+def wanted_shots(clips: ParquetClips, spec: TrainSpec, model: Path, family: Family) -> list[Shot]:
+    """Name the videos that a spec asks for while it trains; raise `SpecError` where the family cannot make them."""
+    validation, usual = spec.validation, _look_like_the_clips(clips, spec.validation, model, family)
+    if validation.file is None:
+        return one_shot_a_prompt(validation.prompts, validation.images, usual)
+    begins_with_images = family.trained_for(spec.workload) == "i2v"
+    shots = []
+    for number, row in enumerate(read_validation_file(Path(validation.file)), start=1):
+        # FastVideo's files also name the videos that captions were taken from, which text to video does without.
+        look = replace(_look_of_row(row, usual), image=row.image if begins_with_images else None)
+        problems = list(family.problems(look.height, look.width, look.frames).values())
+        if begins_with_images and look.image is None:
+            problems.append("it names no image_path or video_path to begin with, which image to video needs.")
+        if problems:
+            raise SpecError(f"Row {number} of {validation.file}: {' '.join(problems)}")
+        shots.append(Shot(row.caption, look))
+    return shots
+
+
+def wanted_samples(validation: Validation) -> int:
+    """Count the videos that each validation makes."""
+    return len(validation.prompts) if validation.file is None else len(read_validation_file(Path(validation.file)))
+
+
+def _look_of_row(row: ValidationRow, usual: Look) -> Look:
+    own: dict[str, Any] = {
+        "sampling_steps": row.num_inference_steps,
+        "height": row.height,
+        "width": row.width,
+        "frames": row.num_frames,
+        "guidance_scale": row.guidance_scale,
+    }
+    return replace(usual, **{name: value for name, value in own.items() if value is not None})
+
+
+def _look_like_the_clips(clips: ParquetClips, validation: Validation, model: Path, family: Family) -> Look:
     """Sample videos of the size, length and rate that is trained."""
     _, latent_frames, latent_height, latent_width = clips.latent_shape
     pixels = part_config(model, "vae").get("scale_factor_spatial", 8)
@@ -35,7 +75,7 @@ def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, event
 
     Returns whether the stop wish cut it short; all processes return the same.
     """
-    paths = [folder.sample(step, number) for number in range(len(sampler.prompts.prompts))]
+    paths = [folder.sample(step, number) for number in range(len(sampler.shots))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     ranks.barrier()  # before any process makes one of them
     if missing:

@@ -13,20 +13,22 @@ from transformers import BatchFeature
 
 from fastvideo_engine.components import load_transformer
 from fastvideo_engine.data.conditioning import prepared_for_clip
-from fastvideo_engine.families import FAMILIES, family_of_folder
-from fastvideo_engine.sampling.images import read_first_images
-from fastvideo_engine.sampling.pipeline import Look, Sampler, SamplingStopped, encode_prompts, new_pipeline
+from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.families.wan import WAN
+from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped, new_pipeline
+from fastvideo_engine.sampling.shots import Look, encode_shots, one_shot_a_prompt
 
 CPU = torch.device("cpu")
 PROMPTS = ["a red ball", "waves"]
+LOOK = Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16)
 
 
 @pytest.fixture
 def sampler(tiny_wan):
     def make(guidance_scale=3.0, flow_shift=None) -> Sampler:
-        pipeline = new_pipeline(tiny_wan, FAMILIES[0], load_transformer(tiny_wan, CPU), flow_shift, False)
-        prompts = encode_prompts(PROMPTS, "blurry", tiny_wan, FAMILIES[0], CPU)
-        return Sampler(pipeline, prompts, Look(5, 3, guidance_scale, height=64, width=96, frames=9, fps=16))
+        pipeline = new_pipeline(tiny_wan, WAN, load_transformer(tiny_wan, CPU), flow_shift, False)
+        look = replace(LOOK, guidance_scale=guidance_scale)
+        return Sampler(pipeline, encode_shots(one_shot_a_prompt(PROMPTS, [], look), "blurry", tiny_wan, WAN, CPU))
 
     return make
 
@@ -57,10 +59,9 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
     paths = [str(tmp_path / "red.png"), picture]
     Image.new("RGB", (96, 64), "red").save(paths[0])
     family = family_of_folder(tiny_wan_i2v)
-    images = read_first_images(paths, (64, 96), tiny_wan_i2v, family, CPU)
     pipeline = new_pipeline(tiny_wan_i2v, family, load_transformer(tiny_wan_i2v, CPU), None, True)
-    prompts = encode_prompts(PROMPTS, "blurry", tiny_wan_i2v, family, CPU)
-    ours = Sampler(pipeline, prompts, Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16), images)
+    shots = encode_shots(one_shot_a_prompt(PROMPTS, paths, LOOK), "blurry", tiny_wan_i2v, family, CPU)
+    ours = Sampler(pipeline, shots)
 
     asked = {"height": 64, "width": 96, "num_frames": 9, "num_inference_steps": 3, "guidance_scale": 3.0}
     stock = WanImageToVideoPipeline.from_pretrained(tiny_wan_i2v)
@@ -70,17 +71,16 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
         theirs = stock(Image.open(path), PROMPTS[number], "blurry", generator=noise, **asked).frames[0]
         assert np.abs(ours.frames(number, never) - theirs * 255).max() <= 0.51
     assert [ours.facts(number)["image"] for number in range(2)] == paths
-    unseen = [replace(image, seen=torch.zeros_like(image.seen)) for image in images]
-    assert np.abs(replace(ours, images=unseen).frames(1, never) - theirs * 255).max() > 1
+    unseen = [replace(shot, image=replace(shot.image, seen=torch.zeros_like(shot.image.seen))) for shot in shots]
+    assert np.abs(Sampler(pipeline, unseen).frames(1, never) - theirs * 255).max() > 1
 
 
 @pytest.mark.parametrize("from_image", [False, True])
 def test_frames_of_the_5b_model_are_those_that_stock_diffusers_makes(tiny_ti2v_5b, picture, from_image):
     family = family_of_folder(tiny_ti2v_5b)
-    images = read_first_images([picture] if from_image else [], (64, 96), tiny_ti2v_5b, family, CPU)
     pipeline = new_pipeline(tiny_ti2v_5b, family, load_transformer(tiny_ti2v_5b, CPU), None, from_image)
-    prompts = encode_prompts(["waves"], "blurry", tiny_ti2v_5b, family, CPU)
-    ours = Sampler(pipeline, prompts, Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16), images)
+    wanted = one_shot_a_prompt(["waves"], [picture] if from_image else [], LOOK)
+    ours = Sampler(pipeline, encode_shots(wanted, "blurry", tiny_ti2v_5b, family, CPU))
 
     asked = {"prompt": "waves", "negative_prompt": "blurry", "guidance_scale": 3.0, "num_inference_steps": 3}
     asked |= {"height": 64, "width": 96, "num_frames": 9, "generator": torch.Generator().manual_seed(5)}
