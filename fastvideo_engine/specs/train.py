@@ -69,6 +69,9 @@ class Optimizer(Part):
     )
     weight_decay: float = Field(1e-4, ge=0, le=1, title="Weight decay", description="Pull of the weights to zero.")
     max_gradient_norm: float = Field(1.0, gt=0, title="Largest gradient norm", description="Longer ones are scaled.")
+    max_skipped_steps: int = Field(
+        10, ge=1, title="Skipped steps at most", description="So many in a row without a finite loss end the run."
+    )
     beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1", description="How long the mean of gradients remembers.")
     beta2: float = Field(0.999, ge=0, lt=1, title="Beta 2", description="How long that of their squares remembers.")
     epsilon: float = Field(1e-8, gt=0, le=1, title="Epsilon", description="Keeps tiny gradients from large steps.")
@@ -160,6 +163,13 @@ class TrainSpec(Spec):
         description="What the model computes in; auto is bfloat16 on a GPU. What is trained stays in float32.",
     )
     seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the order, the noise and the adapters.")
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        title="EMA decay",
+        description="0.999, say, samples and exports averaged weights.",
+    )
     processes: int = Field(1, ge=1, le=64, title="Processes", description="One a GPU; each takes its own batch.")
     tuning: Tuning = Field(Lora(), title="Method")
     flow: Flow = Field(Flow(), title="Noise and captions")

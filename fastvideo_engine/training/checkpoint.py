@@ -2,34 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import WanTransformer3DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fastvideo_engine.errors import SpecError, StorageError
 from fastvideo_engine.events import ArtifactMade
-from fastvideo_engine.families import Family
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
 from fastvideo_engine.specs.train import Full, Lora, TrainSpec
 from fastvideo_engine.training.lora import adapted_layers, save_adapter
-from fastvideo_engine.training.tuning import trained_weights
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a run trains: the weights of a transformer that have gradients, and the optimizer that moves them."""
-
-    family: Family
-    transformer: WanTransformer3DModel
-    adamw: torch.optim.AdamW
+from fastvideo_engine.training.trained import Trained
 
 
 def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> ArtifactMade:
@@ -54,7 +42,10 @@ def resume(folder: RunFolder, trained: Trained, spec: TrainSpec) -> int:
         return 0
     state = _read(newest.training_state, partial(torch.load, map_location="cpu", weights_only=True))
     _check_same_tuning(state["tuning"], spec.tuning.model_dump())
-    _put_back(trained, state["weights"] if isinstance(spec.tuning, Lora) else _whole_transformer(newest))
+    exported = _whole_transformer(newest) if isinstance(spec.tuning, Full) else {}
+    _put_back(trained.weights, state.get("weights", exported))
+    if trained.average is not None:
+        _put_back(trained.average.weights, state.get("average", exported))
     trained.adamw.load_state_dict(state["optimizer"])
     return newest.step
 
@@ -69,15 +60,24 @@ def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: Tr
     beside = Checkpoint(final.path.with_name(f".{final.path.name}.part"))
     shutil.rmtree(beside.path, ignore_errors=True)  # of a run that was killed while it wrote
     beside.path.mkdir(parents=True)
-    made = _export(beside, step, trained, spec)
-    state = {"step": step, "tuning": spec.tuning.model_dump(), "optimizer": trained.adamw.state_dict()}
-    if isinstance(spec.tuning, Lora):  # a whole transformer is exported as it is trained; adapters are scaled
-        state["weights"] = {name: weight.detach() for name, weight in trained_weights(trained.transformer).items()}
-    torch.save(state, beside.training_state)
+    with trained.shown():
+        made = _export(beside, step, trained, spec)
+    torch.save(_state(step, trained, spec), beside.training_state)
     write_whole(beside.completion, json.dumps({"step": step, "loss": loss}))
     forget_folder(final.path)
     beside.path.replace(final.path)
     return made.model_copy(update={"path": folder.relative(final.path / made.path)})
+
+
+def _state(step: int, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
+    """Put together what resuming needs beside the export, which for a whole transformer is what is shown of it."""
+    state = {"step": step, "tuning": spec.tuning.model_dump(), "optimizer": trained.adamw.state_dict()}
+    is_whole = isinstance(spec.tuning, Full)
+    if not is_whole or trained.average is not None:
+        state["weights"] = {name: weight.detach() for name, weight in trained.weights.items()}
+    if not is_whole and trained.average is not None:
+        state["average"] = dict(trained.average.weights)
+    return state
 
 
 def _export(checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec) -> ArtifactMade:
@@ -103,8 +103,8 @@ def _whole_transformer(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _put_back(trained: Trained, weights: dict[str, Tensor]) -> None:
-    for name, weight in trained_weights(trained.transformer).items():
+def _put_back(into: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    for name, weight in into.items():
         weight.copy_(weights[name])
 
 

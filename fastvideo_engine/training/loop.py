@@ -1,8 +1,8 @@
 """Train as a spec asks, in a run folder, from its newest checkpoint on."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -30,13 +30,16 @@ from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
 from fastvideo_engine.sampling.shots import EncodedShot, encode_prompts, encode_shots
 from fastvideo_engine.specs.train import TrainSpec
+from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
-from fastvideo_engine.training.checkpoint import Trained, final_loss, resume, save
+from fastvideo_engine.training.checkpoint import final_loss, resume, save
 from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
-from fastvideo_engine.training.flow_matching import Batch, flow_matching_loss, sigma_table
-from fastvideo_engine.training.optimizer import learning_rate_at, new_adamw, take_step
+from fastvideo_engine.training.flow_matching import sigma_table
+from fastvideo_engine.training.optimizer import new_adamw
 from fastvideo_engine.training.pace import Pace
-from fastvideo_engine.training.tuning import load_to_train, trained_weights
+from fastvideo_engine.training.step import Learnt, learn
+from fastvideo_engine.training.trained import Trained, trained_weights
+from fastvideo_engine.training.tuning import load_to_train
 from fastvideo_engine.training.validation import validate, wanted_samples, wanted_shots
 
 
@@ -71,39 +74,34 @@ def _train(run: _Run) -> None:
     if done:
         events.write(Note(text=f"Continued from step {done}"))
         events.write(Progress(done=done, total=spec.steps))
-    if _sample_if_due(run, sampler, done):
+    if _sample_if_due(run, trained, sampler, done):
         events.write(Stopped(text=f"Stopped at step {done}."))
         return
     events.write(Phase(title="Training"))
-    pace = Pace()
+    pace, skipped = Pace(), 0
     upcoming = batches.from_step(done + 1)
     for step in range(done + 1, spec.steps + 1):
         began = perf_counter()
-        loss = _learn(trained, islice(upcoming, spec.gradient_accumulation), spec.gradient_accumulation)
-        mean_loss = ranks.average(loss).item()
-        _check_finite(mean_loss, "loss", run, step)
-        learning_rate = learning_rate_at(step, spec.optimizer, spec.steps)
-        gradient_norm = take_step(trained.adamw, learning_rate, spec.optimizer.max_gradient_norm, ranks)
-        _check_finite(gradient_norm, "gradient", run, step)
+        learnt = learn(trained, islice(upcoming, spec.gradient_accumulation), step, spec, ranks)
         pace.steps.append(perf_counter() - began)
-        metrics = {
-            "loss": mean_loss,
-            "gradient_norm": gradient_norm,
-            "learning_rate": learning_rate,
-            "seconds_per_step": pace.steps[-1],
-        }
+        metrics = _metrics(learnt, pace.steps[-1])
         left = pace.seconds_left(step, spec)
         events.write(Progress(done=step, total=spec.steps, seconds_left=left, metrics=metrics))
+        skipped = 0 if learnt.moved_the_weights else skipped + 1
+        if skipped:
+            events.write(Note(text=f"Step {step} was skipped: its loss or gradient is not a finite number."))
+        if skipped == spec.optimizer.max_skipped_steps:
+            _give_up(run, trained, step, skipped)
         if spec.saving.is_due(step, spec.steps):
-            _save(run, trained, step, mean_loss)
+            _save(run, trained, step, learnt.loss)
         began = perf_counter()
         # Saved first: sampling takes long, and what was learnt should not hang on it.
-        stopping = ranks.agree(folder.stop_was_asked()) or _sample_if_due(run, sampler, step)
+        stopping = ranks.agree(folder.stop_was_asked()) or _sample_if_due(run, trained, sampler, step)
         if spec.validation.is_due(step, spec.steps):
             pace.validation = perf_counter() - began
         if stopping:
             if not spec.saving.is_due(step, spec.steps):
-                _save(run, trained, step, mean_loss)
+                _save(run, trained, step, learnt.loss)
             events.write(Stopped(text=f"Stopped at step {step}; the checkpoint is kept."))
             return
         if spec.validation.is_due(step, spec.steps) and step < spec.steps:
@@ -129,7 +127,8 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
     events.write(Phase(title="Loading the model"))
     transformer = load_to_train(model, family, spec, device)
-    trained = Trained(family, transformer, new_adamw(trained_weights(transformer).values(), spec.optimizer))
+    weights = trained_weights(transformer)
+    trained = Trained(family, transformer, new_adamw(weights.values(), spec.optimizer), _average(weights, spec))
     shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
     batches = Batches(
         clips=RecentClips(clips),
@@ -146,6 +145,12 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     return trained, batches, Sampler(pipeline, shots)
 
 
+def _average(weights: Mapping[str, Tensor], spec: TrainSpec) -> MovingAverage | None:
+    if spec.ema_decay is None:
+        return None
+    return MovingAverage({name: weight.detach().clone() for name, weight in weights.items()}, spec.ema_decay)
+
+
 def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.device) -> Tensor:
     """Return the padded embedding LD of the empty caption; FastVideo's preprocessing stores none, so it is made."""
     stored = read_empty_prompt(Path(spec.parquet))
@@ -154,21 +159,17 @@ def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.d
     return padded(stored, family.text_length)
 
 
-def _learn(trained: Trained, batches: Iterable[Batch], count: int) -> Tensor:
-    """Add up the gradients of so many batches, each counting alike, and return their mean loss."""
-    losses = []
-    for batch in batches:
-        loss = flow_matching_loss(trained.transformer, batch) / count
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-    return torch.stack(losses).sum()
+def _metrics(learnt: Learnt, seconds: float) -> dict[str, float]:
+    found = {**asdict(learnt), "seconds_per_step": seconds}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _sample_if_due(run: _Run, sampler: Sampler | None, step: int) -> bool:
+def _sample_if_due(run: _Run, trained: Trained, sampler: Sampler | None, step: int) -> bool:
     """Sample the validation prompts where this step asks for it; return whether that was cut short by the stop wish."""
     if sampler is None or not run.spec.validation.is_due(step, run.spec.steps):
         return False
-    return validate(sampler, run.folder, step, run.ranks, run.events)
+    with trained.shown():
+        return validate(sampler, run.folder, step, run.ranks, run.events)
 
 
 def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
@@ -176,14 +177,13 @@ def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
         run.events.write(save(run.folder, step, loss, trained, run.spec))
 
 
-def _check_finite(number: float, what: str, run: _Run, step: int) -> None:
-    if not math.isfinite(number):
-        newest = run.folder.newest_checkpoint()
-        kept = "no checkpoint was written yet" if newest is None else f"the checkpoint of step {newest.step} is kept"
-        raise EngineError(
-            f"The {what} is no longer a number at step {step} ({kept}); lower the learning rate, "
-            f"which is {run.spec.optimizer.learning_rate:g}, and start again."
-        )
+def _give_up(run: _Run, trained: Trained, step: int, skipped: int) -> None:
+    _save(run, trained, step, math.nan)
+    run.ranks.barrier()  # a process that leaves with an error takes the others with it, and one of them is writing
+    raise EngineError(
+        f"Loss or gradient were not finite numbers in {skipped} steps up to step {step}, whose checkpoint is kept; "
+        f"lower the learning rate, which is {run.spec.optimizer.learning_rate:g}, and start again."
+    )
 
 
 def _is_over(spec: TrainSpec, folder: RunFolder) -> bool:

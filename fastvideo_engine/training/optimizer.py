@@ -33,13 +33,17 @@ def learning_rate_at(step: int, settings: Optimizer, last_step: int) -> float:
 
 
 def take_step(adamw: torch.optim.AdamW, learning_rate: float, max_gradient_norm: float, ranks: Ranks) -> float:
-    """Move the weights along the gradients of all processes and return the gradient's norm before it was bounded."""
+    """Move the weights along the gradients of all processes and return the gradient's norm before it was bounded.
+
+    Where that is no number, nothing moves, in any process.
+    """
     parameters = [parameter for group in adamw.param_groups for parameter in group["params"]]
     ranks.average_gradients(parameters)
     # After the averaging: every process must scale by the norm of the same gradient.
     norm = nn.utils.clip_grad_norm_(parameters, max_gradient_norm)
-    for group in adamw.param_groups:
-        group["lr"] = learning_rate
-    adamw.step()
+    if norm.isfinite():
+        for group in adamw.param_groups:
+            group["lr"] = learning_rate
+        adamw.step()
     adamw.zero_grad()
     return norm.item()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from diffusers import WanTransformer3DModel
-from torch import nn
 
 from fastvideo_engine.components import load_transformer, weights_dtype
 from fastvideo_engine.families import Family
@@ -26,12 +25,7 @@ def load_to_train(model: Path, family: Family, spec: TrainSpec, device: torch.de
         add_adapter(transformer, family, spec.tuning, spec.seed)
     if device.type == "cuda":
         keep_only_attention(transformer)
-    return transformer
-
-
-def trained_weights(transformer: nn.Module) -> dict[str, nn.Parameter]:
-    """Return what is trained of a transformer, by name."""
-    return {name: weight for name, weight in transformer.named_parameters() if weight.requires_grad}
+    return transformer.train()
 
 
 def _compute_in(transformer: WanTransformer3DModel, dtype: torch.dtype) -> None:

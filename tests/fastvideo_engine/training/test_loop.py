@@ -1,7 +1,10 @@
 """Whole runs with a small model: resuming, stopping, processes, what is reported, and what is refused."""
 
-import math
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from diffusers import WanTransformer3DModel
@@ -44,8 +47,10 @@ def _losses(events):
         {"batch_size": 3},
         {"tuning": Full(), "gradient_accumulation": 2, "flow": Flow(caption_dropout=0.5)},
         {"tuning": Full(), "precision": "bfloat16", "flow": Flow(timestep_sampling="logit_normal")},
+        {"ema_decay": 0.5, "gradient_accumulation": 2},
+        {"tuning": Full(), "ema_decay": 0.5},
     ],
-    ids=["lora", "full", "full in bfloat16"],
+    ids=["lora", "full", "full in bfloat16", "averaged lora", "averaged full"],
 )
 def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folder, events_of, how):
     straight, resumed = run_folder("straight"), run_folder("resumed")
@@ -53,6 +58,7 @@ def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folde
     run(train_spec(steps=2, **how), resumed)
     run(train_spec(steps=6, **how), resumed)
     assert _same(_weights(straight), _weights(resumed))
+    assert _same(_state(straight).get("average", {}), _state(resumed).get("average", {}))
     assert _losses(events_of(straight)) == _losses(events_of(resumed))
     assert [note.text for note in events_of(resumed, Note)] == ["Continued from step 2"]
 
@@ -192,17 +198,63 @@ def test_training_on_few_clips_lowers_the_loss(train_spec, run_folder, events_of
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(train_spec, run_folder):
+@pytest.fixture
+def spoilt_parquet(fastvideo_fixtures, tmp_path):
+    """Write FastVideo's clips again, some with latents that are not numbers."""
+
+    def write(which):
+        rows = pq.read_table(fastvideo_fixtures / "t2v" / "data_chunk_0.parquet").to_pylist()
+        for number in which:
+            rows[number]["vae_latent_bytes"] = np.full(rows[number]["vae_latent_shape"], np.nan, np.float32).tobytes()
+        (tmp_path / "spoilt").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "spoilt" / "x.parquet", row_group_size=1)
+        return str(tmp_path / "spoilt")
+
+    return write
+
+
+@pytest.mark.parametrize("tuning", [Lora(rank=4), Full()])
+def test_a_step_whose_loss_is_no_number_is_skipped_and_said(train_spec, run_folder, events_of, spoilt_parquet, tuning):
     folder = run_folder()
-    run(train_spec(steps=2), folder)
-    state = torch.load(folder.newest_checkpoint().training_state, weights_only=True)
-    state["weights"]["blocks.0.attn1.to_q.lora_A.default.weight"] *= math.nan
-    torch.save(state, folder.newest_checkpoint().training_state)
-    with pytest.raises(
-        EngineError, match=r"no longer a number at step 3 .the checkpoint of step 2 is kept.; lower the"
-    ):
-        run(train_spec(steps=4), folder)
-    assert folder.newest_checkpoint().step == 2
+    run(train_spec(steps=8, parquet=spoilt_parquet([3]), tuning=tuning, ema_decay=0.9), folder)
+    (bad,) = [event.done for event in events_of(folder, Progress) if "loss" not in event.metrics]
+    (note,) = events_of(folder, Note)
+    assert note.text == f"Step {bad} was skipped: its loss or gradient is not a finite number."
+    assert all(weight.isfinite().all() for weight in _weights(folder).values())
+    moments = next(iter(_state(folder)["optimizer"]["state"].values()))
+    assert moments["step"].item() == 7
+
+
+def test_too_many_skipped_steps_end_the_run_with_a_checkpoint_that_nothing_moved(
+    train_spec, run_folder, spoilt_parquet, tiny_wan
+):
+    folder = run_folder()
+    spec = train_spec(parquet=spoilt_parquet(range(8)), tuning=Full(), optimizer=Optimizer(max_skipped_steps=3))
+    with pytest.raises(EngineError, match=r"in 3 steps up to step 3, whose checkpoint is kept; lower the learning"):
+        run(spec, folder)
+    assert folder.newest_checkpoint().step == 3
+    assert _same(_weights(folder), load_file(tiny_wan / "transformer" / "diffusion_pytorch_model.safetensors"))
+
+
+def test_the_average_follows_the_weights_by_its_formula(train_spec, run_folder):
+    folder = run_folder()
+    run(train_spec(tuning=Full(), ema_decay=0.35, saving=Saving(every=1, keep=9)), folder)
+    states = [torch.load(each.training_state, weights_only=True) for each in folder.complete_checkpoints()]
+    name = "blocks.0.attn1.to_q.weight"
+    wanted = load_file(Path(train_spec().model) / "transformer" / "diffusion_pytorch_model.safetensors")[name].double()
+    for state, decay in zip(states, [2 / 11, 3 / 12, 4 / 13, 0.35], strict=True):
+        wanted = decay * wanted + (1 - decay) * state["weights"][name].double()
+    torch.testing.assert_close(_weights(folder)[name].double(), wanted, rtol=1e-6, atol=1e-7)
+    assert not torch.equal(_weights(folder)[name], states[-1]["weights"][name])
+
+
+def test_the_exported_adapter_holds_the_average(train_spec, run_folder):
+    folder = run_folder()
+    run(train_spec(ema_decay=0.5), folder)
+    average, saved = _state(folder)["average"], load_file(folder.newest_checkpoint().adapter)
+    ours = average["blocks.0.attn1.to_q.lora_A.default.weight"]
+    assert torch.equal(saved["diffusion_model.blocks.0.self_attn.q.lora_A.weight"], ours)
+    assert not torch.equal(ours, _state(folder)["weights"]["blocks.0.attn1.to_q.lora_A.default.weight"])
 
 
 def test_a_run_does_not_go_on_with_other_adapters(train_spec, run_folder):
