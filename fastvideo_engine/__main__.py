@@ -11,7 +11,10 @@ from collections.abc import Sequence
 
 from fastvideo_engine.command_line import (
     BENCH,
+    EXPORT,
+    EXTRACT,
     INSPECT,
+    MERGE,
     SMALL_MODEL,
     TOOLS,
     Asked,
@@ -39,6 +42,13 @@ _RUNNERS = {
     "preprocess": "fastvideo_engine.data.preprocess",
     "train": "fastvideo_engine.training.loop",
     "generate": "fastvideo_engine.sampling.generate",
+}
+_TOOL_RUNNERS = {
+    INSPECT: "fastvideo_engine.data.inspect",
+    BENCH: "fastvideo_engine.bench.preprocess",
+    EXPORT: "fastvideo_engine.adapters.export",
+    MERGE: "fastvideo_engine.adapters.merge",
+    EXTRACT: "fastvideo_engine.adapters.extract",
 }
 _STORAGE = {
     errno.ENOSPC: "The disk is full",
@@ -76,11 +86,8 @@ def _do(asked: Asked) -> None:
     if asked.kind == SMALL_MODEL:
         importlib.import_module("fastvideo_engine.small_model").build(asked.folder.path)
         return
-    if asked.kind == INSPECT:
-        importlib.import_module("fastvideo_engine.data.inspect").run(**asked.given)
-        return
-    if asked.kind == BENCH:
-        importlib.import_module("fastvideo_engine.bench.preprocess").run(**asked.given)
+    if asked.kind in _TOOL_RUNNERS:
+        importlib.import_module(_TOOL_RUNNERS[asked.kind]).run(**asked.given)
         return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:

@@ -24,7 +24,10 @@ SPECS: dict[str, type[JobSpec]] = {
 SMALL_MODEL = "small-model"
 INSPECT = "inspect"
 BENCH = "bench"
-TOOLS = (SMALL_MODEL, INSPECT, BENCH)
+EXPORT = "export"
+MERGE = "merge"
+EXTRACT = "extract"
+TOOLS = (SMALL_MODEL, INSPECT, BENCH, EXPORT, MERGE, EXTRACT)
 """What is no job: it has no run folder and reports to its terminal alone."""
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
 _MAY_DIFFER = {
@@ -76,10 +79,7 @@ def understand(arguments: Sequence[str]) -> Asked:
         kind = typed.command
         if kind == SMALL_MODEL:
             return Asked(RunFolder(typed.folder), kind, command)
-        if kind == INSPECT:
-            given = {name: value for name, value in vars(typed).items() if name != "command"}
-            return Asked(RunFolder(typed.output), kind, command, given=given)
-        if kind == BENCH:
+        if kind in TOOLS:
             given = {name: value for name, value in vars(typed).items() if name not in ("command", "what")}
             return Asked(RunFolder(Path()), kind, command, given=given)
         return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
@@ -167,7 +167,39 @@ def _command_parser() -> argparse.ArgumentParser:
     for name, default, text in _BENCH_SIZES:
         bench.add_argument(f"--{name}", metavar="N", type=_count, default=default, help=f"{text}; {default} by default")
     bench.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
+    _add_adapter_tools(commands)
     return parser
+
+
+def _add_adapter_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the tools that turn adapters into other files, into models, and models into adapters."""
+    export = commands.add_parser(EXPORT, description="Write an adapter of any tool in the format of another.")
+    _add_adapter(export)
+    export.add_argument(
+        "--format",
+        dest="form",
+        choices=["universal", "diffusers", "fastvideo", "comfyui"],
+        default="universal",
+        help="whose reader it is for; universal, the default, is read by all three",
+    )
+    export.add_argument("--alpha", metavar="A", type=float, help="of a file that does not say its alpha itself")
+    export.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write it")
+    merge = commands.add_parser(MERGE, description="Merge an adapter into a base model.")
+    merge.add_argument("--model", metavar="MODEL", required=True, help="a Hugging Face id, or a folder")
+    _add_adapter(merge)
+    merge.add_argument("--strength", metavar="S", type=float, default=1.0, help="1, the default, is as trained")
+    merge.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the new model")
+    extract = commands.add_parser(EXTRACT, description="Extract an adapter from a finetuned model.")
+    extract.add_argument("--base", metavar="MODEL", required=True, help="what it was finetuned from")
+    extract.add_argument("--finetuned", metavar="MODEL", required=True, help="a model, or its transformer/ alone")
+    extract.add_argument("--rank", metavar="R", type=_count, required=True, help="size of the adapter; more keeps more")
+    extract.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write the adapter")
+
+
+def _add_adapter(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--adapter", metavar="FILE", type=Path, required=True, help="a LoRA of any tool, or the folder it is in"
+    )
 
 
 def _count(typed: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY_PACKAGES = ("torch", "diffusers", "transformers", "peft", "pyarrow", "datasets", "torchcodec")
 HEAVY_MODULES = (
+    "fastvideo_engine.adapters",
     "fastvideo_engine.attention",
     "fastvideo_engine.bench",
     "fastvideo_engine.components",

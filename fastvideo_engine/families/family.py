@@ -6,6 +6,18 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
+class LayerNames:
+    """What the tools call one layer, or one table of a model; `blocks.N.` stands for each of its blocks."""
+
+    diffusers: str
+    original: str
+    """Its name in the authors' own code, which ComfyUI took over."""
+    fastvideo: str
+    read_by_all: bool = False
+    """FastVideo, diffusers and ComfyUI all find an adapter of it under the authors' name."""
+
+
+@dataclass(frozen=True)
 class Family:
     """Facts of a model family; what a single model decides is read from its own configs (`as_configured`)."""
 
@@ -20,8 +32,6 @@ class Family:
     """Tokens that the transformer's cross-attention sees; shorter text is padded with zeros."""
     adapter_targets: tuple[str, ...]
     """Ends of the names of the linear layers that LoRA adapts by default."""
-    original_names: tuple[tuple[str, str], ...]
-    """Parts of diffusers' layer names, and what the model's authors call them."""
     workloads: tuple[str, ...] = ("t2v",)
     """What the transformer can be trained for: text to video, image to video."""
     reads_first_frame_latent: bool = False
@@ -98,9 +108,3 @@ class Family:
 
     def latent_frames(self, frames: int) -> int:
         return (frames - 1) // self.frame_stride + 1
-
-    def original_name(self, layer: str) -> str:
-        """Translate a layer's diffusers name to the one its authors gave it, which adapters are saved under."""
-        for ours, theirs in self.original_names:
-            layer = layer.replace(ours, theirs)
-        return layer

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from fastvideo_engine.adapters.applied import load_adapter
 from fastvideo_engine.components import load_transformer, model_folder
 from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import SpecError
-from fastvideo_engine.events import ArtifactMade, Finished, Phase, Progress, Stopped
+from fastvideo_engine.events import ArtifactMade, Finished, Note, Phase, Progress, Stopped
 from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
@@ -14,7 +15,6 @@ from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped, new_pipeline
 from fastvideo_engine.sampling.shots import Look, encode_shots, one_shot_a_prompt
 from fastvideo_engine.specs.generate import GenerateSpec
-from fastvideo_engine.training.lora import load_adapter
 
 
 def run(spec: GenerateSpec, folder: RunFolder) -> None:
@@ -64,7 +64,9 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
     events.write(Phase(title="Loading the model"))
     transformer = load_transformer(model, device)
     if spec.adapter is not None:
-        load_adapter(transformer, Path(spec.adapter), spec.strength)
+        applied = load_adapter(transformer, Path(spec.adapter), spec.strength)
+        for notice in (f"The adapter changes {applied.adapter.count} weights.", *applied.adapter.notices):
+            events.write(Note(text=notice))
     return Sampler(new_pipeline(model, family, transformer, spec.flow_shift, bool(spec.images)), shots)
 
 

@@ -12,11 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fastvideo_engine.adapters.applied import adapted_layers
 from fastvideo_engine.errors import SpecError, StorageError
 from fastvideo_engine.events import ArtifactMade
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
 from fastvideo_engine.specs.train import Full, Lora, TrainSpec
-from fastvideo_engine.training.lora import adapted_layers, save_adapter
+from fastvideo_engine.training.lora import save_adapter
 from fastvideo_engine.training.trained import Trained
 
 
@@ -91,7 +92,7 @@ def _export(checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec
         case Lora(rank=rank, alpha=alpha):
             facts = {"rank": rank, "alpha": alpha, "layers": sum(1 for _ in adapted_layers(transformer))}
             metadata = {**facts, "model": spec.model, "step": step}
-            save_adapter(transformer, checkpoint.adapter, trained.family, metadata)
+            save_adapter(transformer, checkpoint.adapter, metadata)
             return ArtifactMade(kind="adapter", path=checkpoint.adapter.name, step=step, facts=facts)
 
 

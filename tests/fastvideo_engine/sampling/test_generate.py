@@ -32,7 +32,7 @@ def adapter(tiny_wan, tmp_path):
     torch.manual_seed(0)
     for weight in adapter_weights(transformer).values():
         weight.data.copy_(torch.randn_like(weight))
-    save_adapter(transformer, tmp_path / "adapter.safetensors", FAMILIES[0], {})
+    save_adapter(transformer, tmp_path / "adapter.safetensors", {})
     return str(tmp_path / "adapter.safetensors")
 
 

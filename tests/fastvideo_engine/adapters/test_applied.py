@@ -1,0 +1,56 @@
+"""Training goes on from an adapter of any tool, and only where every part of it is trained on."""
+
+import pytest
+import torch
+from peft.tuners.lora import LoraLayer
+
+from fastvideo_engine.adapters.adapter import Adapter, LowRank
+from fastvideo_engine.adapters.applied import adapter_of, start_from
+from fastvideo_engine.adapters.writing import widest_format
+from fastvideo_engine.components import load_transformer
+from fastvideo_engine.errors import ModelError
+from fastvideo_engine.families import FAMILIES
+from fastvideo_engine.specs import Lora
+from fastvideo_engine.training.lora import add_adapter
+
+
+@pytest.fixture
+def fresh(tiny_wan):
+    """Load the small transformer with fresh adapters, as training begins."""
+
+    def make(rank, alpha):
+        transformer = load_transformer(tiny_wan, torch.device("cpu"))
+        add_adapter(transformer, FAMILIES[0], Lora(rank=rank, alpha=alpha), seed=0)
+        return transformer
+
+    return make
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(4, 8), (4, 3), (6, 6)])
+def test_training_begins_as_the_adapter_it_starts_from(rank, alpha, fresh, peft_wan, velocity, tmp_path):
+    before, after = peft_wan(lora_alpha=8), fresh(rank, alpha)
+    start_from(after, adapter_of(before), tmp_path)
+    torch.testing.assert_close(velocity(after), velocity(before), rtol=1e-4, atol=1e-4)
+    spare = [layer.lora_A["default"].weight[4:] for layer in after.modules() if isinstance(layer, LoraLayer)]
+    assert all(rows.any(dim=1).all() for rows in spare)  # or what was added could never learn
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"r": 8}, "has rank 8, but rank 4 is to be trained"),
+        ({"targets": ["to_q", "ffn.net.2"]}, "changes 2 weights that are not trained here, such as blocks.0.ffn.net.2"),
+        ({"use_dora": True}, "is DoRA or what is to be trained, not both"),
+    ],
+)
+def test_an_adapter_that_cannot_be_trained_on_as_it_is_is_refused(settings, says, fresh, peft_wan, tmp_path):
+    with pytest.raises(ModelError, match=says):
+        start_from(fresh(4, 4), adapter_of(peft_wan(**settings)), tmp_path)
+
+
+def test_an_adapter_is_saved_in_the_format_that_most_tools_read_it_whole_in(peft_wan, tiny_wan_i2v):
+    assert widest_format(adapter_of(peft_wan())) == "universal"
+    assert widest_format(adapter_of(peft_wan(tiny_wan_i2v, targets=["to_k", "add_k_proj"]))) == "comfyui"
+    assert widest_format(adapter_of(peft_wan(use_dora=True))) == "diffusers"
+    plain = LowRank(torch.ones(1, 48), torch.ones(48, 1))
+    assert widest_format(Adapter({"blocks.0.attn1.to_q": plain}, {"blocks.0.norm2.bias": torch.ones(48)})) == "comfyui"
