@@ -43,13 +43,15 @@ class Adapter:
     layers: Mapping[str, LowRank]
     differences: Mapping[str, Tensor] = field(default_factory=dict)
     """What is added to whole parameters: biases, norms, tables."""
+    gates: Mapping[str, Tensor] = field(default_factory=dict)
+    """Sparse attention's own parameters by FastVideo's names, whole: the base has none that they could change."""
     notices: tuple[str, ...] = ()
     """What its reader should be told."""
 
     @property
     def count(self) -> int:
         """How many weights it changes."""
-        return len(self.layers) + len(self.differences)
+        return len(self.layers) + len(self.differences) + len(self.gates)
 
 
 def check_fits(adapter: Adapter, shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastvideo_engine.adapters.adapter import Adapter, LowRank, check_fits
 from fastvideo_engine.adapters.files import adapter_file
-from fastvideo_engine.adapters.reading import read_adapter
+from fastvideo_engine.adapters.reading import is_gate, read_adapter
 from fastvideo_engine.errors import ModelError
 
 NAME = "default"
@@ -73,6 +73,11 @@ def start_from(transformer: nn.Module, adapter: Adapter, file: Path) -> None:
             f"{file} changes {len(strays)} weights that are not trained here, such as {strays[0]}; "
             "train those layers too, or merge the adapter into the base model and start from that."
         )
+    parameters = dict(transformer.named_parameters())
+    if not adapter.gates.keys() <= parameters.keys():
+        raise ModelError(f"{file} was trained with sparse attention; train with it too, so with attention vsa.")
+    for name, gate in adapter.gates.items():
+        parameters[name].copy_(gate)
     for name, layer in adapter.layers.items():
         down, up = (getattr(trained[name], f"lora_{matrix}")[NAME].weight for matrix in "AB")
         magnitudes = trained[name].lora_magnitude_vector
@@ -89,8 +94,11 @@ def start_from(transformer: nn.Module, adapter: Adapter, file: Path) -> None:
 
 
 def adapter_of(transformer: nn.Module) -> Adapter:
-    """Return the adapter that a transformer has now, in float32 on the CPU."""
-    return Adapter({name: _low_rank(layer) for name, layer in adapted_layers(transformer)})
+    """Return the adapter that a transformer has now, and its gates of sparse attention, in float32 on the CPU."""
+    layers = {name: _low_rank(layer) for name, layer in adapted_layers(transformer)}
+    named = transformer.named_parameters()
+    gates = {name: gate.detach().float().cpu().clone() for name, gate in named if is_gate(name)}
+    return Adapter(layers, gates=gates)
 
 
 def adapted_layers(transformer: nn.Module) -> Iterator[tuple[str, LoraLayer]]:

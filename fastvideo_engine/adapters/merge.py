@@ -14,7 +14,7 @@ from fastvideo_engine.adapters.files import EXPERTS, adapter_files
 from fastvideo_engine.adapters.reading import read_adapter
 from fastvideo_engine.adapters.weights import copy_changed, link_or_copy, open_weights, weight_files
 from fastvideo_engine.components import ENCODERS, model_folder
-from fastvideo_engine.errors import StorageError
+from fastvideo_engine.errors import ModelError, StorageError
 
 
 def run(model: str, adapter: Path, strength: float, out: Path) -> None:
@@ -27,6 +27,8 @@ def run(model: str, adapter: Path, strength: float, out: Path) -> None:
     for part, file in adapter_files(adapter, transformers).items():
         changes[part] = read_adapter(file)
         check_fits(changes[part], open_weights(base / part).shapes, file)
+        if changes[part].gates:
+            raise ModelError(f"{file} was trained with sparse attention, whose gates cannot be merged; sample with it.")
         for notice in changes[part].notices:
             print(notice)
     out.parent.mkdir(parents=True, exist_ok=True)

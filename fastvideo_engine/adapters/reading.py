@@ -27,6 +27,7 @@ _KEY = re.compile(
     r"|lora_magnitude_vector|dora_scale|diff|diff_b)"
     r"(?:\.default)?(?:\.(?P<kind>weight|bias))?"
 )
+_GATE = re.compile(r"blocks\.\d+\.to_gate_compress\.(?:weight|bias)")
 _ONE_NAME = {
     "lora_down": "lora_A",
     "lora.down": "lora_A",
@@ -46,6 +47,7 @@ class _Content:
     """A file as it was read: what it holds by layer and part, and the settings that stand in or beside it."""
 
     parts: Parts
+    gates: Mapping[str, Tensor]
     settings: LoraConfig | None
     is_fastvideos: bool
 
@@ -81,7 +83,12 @@ def read_adapter(file: Path, alpha: float | None = None) -> Adapter:
         "another, export it once with --alpha."
     )
     is_assumed = content.is_fastvideos and not content.says_alpha and alpha is None
-    return Adapter(layers, differences, (assumed,) if is_assumed else ())
+    return Adapter(layers, differences, content.gates, (assumed,) if is_assumed else ())
+
+
+def is_gate(parameter: str) -> bool:
+    """Tell the weight or bias of sparse attention's gate by its name."""
+    return _GATE.fullmatch(parameter) is not None
 
 
 def read_metadata(file: Path) -> dict[str, Any]:
@@ -96,11 +103,15 @@ def _content(file: Path) -> _Content:
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
             keys = list(opened.keys())
-            places = _places(file, keys)  # before any tensor is read: it may be a whole model
+            gates = {bare: opened.get_tensor(key) for key in keys if is_gate(bare := _bare(key))}
+            # Before any other tensor is read: it may be a whole model.
+            places = _places(file, [key for key in keys if _bare(key) not in gates])
             parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
             for key, (layer, part) in places.items():
                 parts[layer][part] = opened.get_tensor(key)
-        return _Content(parts, _settings(file, metadata), is_fastvideos=any(key.endswith(".lora_A") for key in keys))
+        return _Content(
+            parts, gates, _settings(file, metadata), is_fastvideos=any(key.endswith(".lora_A") for key in keys)
+        )
     except FileNotFoundError:
         raise ModelError(f"There is no adapter at {file}; check the path.") from None
     except (OSError, SafetensorError, ValueError, TypeError) as error:
@@ -123,15 +134,18 @@ def _places(file: Path, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def _place(key: str) -> tuple[str, str] | None:
     """Split a tensor's name into diffusers' name of the layer and what part of its adapter this is."""
-    bare = key
-    for prefix in _PREFIXES:
-        bare = bare.removeprefix(prefix)
-    match = _KEY.fullmatch(bare)
+    match = _KEY.fullmatch(_bare(key))
     names = names_of_layer(match["layer"]) if match else None
     if match is None or names is None:
         return None
     part = _ONE_NAME.get(match["part"], match["part"])
     return names.diffusers, "bias" if match["kind"] == "bias" else part
+
+
+def _bare(key: str) -> str:
+    for prefix in _PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
 
 
 def _settings(file: Path, metadata: Mapping[str, str]) -> LoraConfig | None:

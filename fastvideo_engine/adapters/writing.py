@@ -25,7 +25,7 @@ def write_adapter(adapter: Adapter, file: Path, form: Format, metadata: Mapping[
     What was written is read back and compared before the file gets its name.
     """
     held = {name: tensors for name, tensors in _by_weight(adapter, form).items() if tensors}
-    left_out = [name for name in (*adapter.layers, *adapter.differences) if name not in held]
+    left_out = [name for name in (*adapter.layers, *adapter.differences, *adapter.gates) if name not in held]
     if not held:
         raise ModelError(f"The format {form} can hold nothing of this adapter; choose another.")
     tensors = {key: tensor.contiguous() for one in held.values() for key, tensor in one.items()}
@@ -57,7 +57,10 @@ def widest_format(adapter: Adapter) -> Format:
 
 def _by_weight(adapter: Adapter, form: Format) -> dict[str, dict[str, Tensor]]:
     low_rank = {name: _layer(_names(name), layer, form) for name, layer in adapter.layers.items()}
-    return low_rank | {name: _difference(name, tensor, form) for name, tensor in adapter.differences.items()}
+    differences = {name: _difference(name, tensor, form) for name, tensor in adapter.differences.items()}
+    # diffusers knows no sparse attention and refuses files with its gates.
+    gates = {name: {} if form == "diffusers" else {name: gate} for name, gate in adapter.gates.items()}
+    return low_rank | differences | gates
 
 
 def _layer(names: LayerNames, layer: LowRank, form: Format) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ LAYERS = (
     LayerNames("blocks.N.ffn.net.2", "blocks.N.ffn.2", "blocks.N.ffn.fc_out", read_by_all=True),
     LayerNames("blocks.N.attn2.add_k_proj", "blocks.N.cross_attn.k_img", "blocks.N.attn2.add_k_proj"),
     LayerNames("blocks.N.attn2.add_v_proj", "blocks.N.cross_attn.v_img", "blocks.N.attn2.add_v_proj"),
-    LayerNames("blocks.N.attn1.to_gate_compress", "blocks.N.to_gate_compress", "blocks.N.to_gate_compress"),
+    LayerNames("blocks.N.to_gate_compress", "blocks.N.to_gate_compress", "blocks.N.to_gate_compress"),
     LayerNames("blocks.N.attn1.norm_q", "blocks.N.self_attn.norm_q", "blocks.N.norm_q"),
     LayerNames("blocks.N.attn1.norm_k", "blocks.N.self_attn.norm_k", "blocks.N.norm_k"),
     LayerNames("blocks.N.attn2.norm_q", "blocks.N.cross_attn.norm_q", "blocks.N.attn2.norm_q"),

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from torch import nn
 
 from fastvideo_engine.adapters.adapter import Adapter, LowRank
 from fastvideo_engine.adapters.applied import adapter_of, start_from
-from fastvideo_engine.adapters.writing import widest_format
+from fastvideo_engine.adapters.reading import read_adapter
+from fastvideo_engine.adapters.writing import widest_format, write_adapter
 from fastvideo_engine.components import load_transformer
 from fastvideo_engine.errors import ModelError
 from fastvideo_engine.families import FAMILIES
@@ -46,6 +48,22 @@ def test_training_begins_as_the_adapter_it_starts_from(rank, alpha, fresh, peft_
 def test_an_adapter_that_cannot_be_trained_on_as_it_is_is_refused(settings, says, fresh, peft_wan, tmp_path):
     with pytest.raises(ModelError, match=says):
         start_from(fresh(4, 4), adapter_of(peft_wan(**settings)), tmp_path)
+
+
+def test_gates_of_sparse_attention_go_with_their_adapter(peft_wan, fresh, tmp_path):
+    gated, plain = peft_wan(), fresh(4, 4)
+    for block in gated.blocks:
+        block.to_gate_compress = nn.Linear(48, 48)
+    write_adapter(adapter_of(gated), tmp_path / "a.safetensors", widest_format(adapter_of(gated)), {})
+    adapter = read_adapter(tmp_path / "a.safetensors")
+    assert len(adapter.gates) == 4
+    assert torch.equal(adapter.gates["blocks.1.to_gate_compress.bias"], gated.blocks[1].to_gate_compress.bias)
+    with pytest.raises(ModelError, match="was trained with sparse attention"):
+        start_from(plain, adapter, tmp_path)
+    for block in plain.blocks:
+        block.to_gate_compress = nn.Linear(48, 48)
+    start_from(plain, adapter, tmp_path)
+    assert torch.equal(plain.blocks[0].to_gate_compress.weight, gated.blocks[0].to_gate_compress.weight)
 
 
 def test_an_adapter_is_saved_in_the_format_that_most_tools_read_it_whole_in(peft_wan, tiny_wan_i2v):
