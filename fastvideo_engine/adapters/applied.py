@@ -114,6 +114,8 @@ def keep_adapters_in_float32(transformer: nn.Module) -> None:
         layer.cast_input_dtype_enabled = False
         for matrices in (layer.lora_A, layer.lora_B):
             matrices[NAME] = _casting(matrices[NAME])
+        for lengths in layer.lora_magnitude_vector.values():
+            lengths.weight = nn.Parameter(lengths.weight.detach().float())
 
 
 class _CastingLinear(nn.Linear):

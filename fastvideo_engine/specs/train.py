@@ -1,5 +1,6 @@
 """What to train, on which Parquet, how long, and how to judge it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,11 +16,38 @@ class Full(Part):
 
 
 class Lora(Part):
-    """Low-rank adapters on the attention projections of a frozen base (Hu et al., 2021, arXiv:2106.09685)."""
+    """Low-rank adapters beside linear layers of a frozen base (Hu et al., 2021, arXiv:2106.09685)."""
 
     method: Literal["lora"] = Field("lora", title="Method", description="Trains small adapters beside the model.")
     rank: int = Field(16, ge=1, le=512, title="Rank", description="Size of the adapters; more can learn more.")
     alpha: float = Field(16, gt=0, le=1024, title="Alpha", description="The adapters' weight is alpha / rank.")
+    targets: list[str] = Field(
+        [],
+        title="Layers",
+        description="Ends of their names, or regular expressions of whole ones, one a line; empty takes the attention.",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, title="Dropout", description="Share of the adapters' inputs left out of each training step."
+    )
+    rank_stabilized: bool = Field(
+        False, title="Rank-stabilized", description="Weigh adapters by alpha / √rank (rsLoRA), for high ranks."
+    )
+    weight_decomposed: bool = Field(
+        False,
+        title="Weight-decomposed",
+        description="Train the length of each output's weights too (DoRA); only diffusers reads such adapters.",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def regular_expressions(cls, targets: list[str]) -> list[str]:
+        kept = kept_lines(targets)
+        for target in kept:
+            try:
+                re.compile(target)
+            except re.error as error:
+                raise ValueError(f"`{target}` is not a regular expression ({error})") from None
+        return kept
 
 
 Tuning = Annotated[Full | Lora, Field(discriminator="method")]

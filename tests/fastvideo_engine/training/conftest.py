@@ -44,17 +44,17 @@ def train_spec(tiny_wan, fastvideo_fixtures):
 
 @pytest.fixture
 def adapted_wan(tiny_wan):
-    """Load the small transformer with adapters that change its output."""
+    """Load the small transformer, ready to sample, with adapters that change its output."""
 
-    def make(rank=4, alpha=8.0, dtype=torch.float32):
+    def make(rank=4, alpha=8.0, dtype=torch.float32, **more):
         transformer = WanTransformer3DModel.from_pretrained(tiny_wan / "transformer", torch_dtype=dtype)
         transformer.requires_grad_(False)
-        add_adapter(transformer, FAMILIES[0], Lora(rank=rank, alpha=alpha), seed=1)
+        add_adapter(transformer, FAMILIES[0], Lora(rank=rank, alpha=alpha, **more), seed=1)
         generator = torch.Generator().manual_seed(2)
         for name, weight in adapter_weights(transformer).items():
             if name.endswith("B"):
                 weight.data.copy_(torch.randn(weight.shape, generator=generator))
-        return transformer
+        return transformer.eval()
 
     return make
 

@@ -49,8 +49,9 @@ def _losses(events):
         {"tuning": Full(), "precision": "bfloat16", "flow": Flow(timestep_sampling="logit_normal")},
         {"ema_decay": 0.5, "gradient_accumulation": 2},
         {"tuning": Full(), "ema_decay": 0.5},
+        {"tuning": Lora(rank=4, dropout=0.3, weight_decomposed=True)},
     ],
-    ids=["lora", "full", "full in bfloat16", "averaged lora", "averaged full"],
+    ids=["lora", "full", "full in bfloat16", "averaged lora", "averaged full", "dora with dropout"],
 )
 def test_resuming_gives_the_same_weights_as_never_stopping(train_spec, run_folder, events_of, how):
     straight, resumed = run_folder("straight"), run_folder("resumed")

@@ -9,9 +9,9 @@ from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fastvideo_engine.adapters.applied import load_adapter
+from fastvideo_engine.adapters.applied import adapted_layers, load_adapter
 from fastvideo_engine.components import load_transformer
-from fastvideo_engine.errors import ModelError
+from fastvideo_engine.errors import ModelError, SpecError
 from fastvideo_engine.families import FAMILIES
 from fastvideo_engine.specs import Lora
 from fastvideo_engine.training.lora import adapter_weights, add_adapter, save_adapter
@@ -35,6 +35,70 @@ def test_fresh_adapters_change_nothing_and_all_of_them_train(tiny_wan, velocity)
     assert torch.equal(velocity(transformer), base)
     assert len(trained) == 2 * LAYERS
     assert {id(weight) for weight in transformer.parameters() if weight.requires_grad} == {id(w) for w in trained}
+
+
+KINDS = [
+    {"rank_stabilized": True},
+    {"weight_decomposed": True},
+    {"weight_decomposed": True, "dropout": 0.5},
+    {"targets": [r"blocks\.\d+\..*", "text_embedder.linear_1", "linear_2", "time_proj", "proj_out"]},
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_adapters_of_every_kind_change_nothing(tiny_wan, velocity, kind, dtype):
+    transformer = load_transformer(tiny_wan, CPU, dtype)
+    base = velocity(transformer)
+    trained = add_adapter(transformer, WAN, Lora(rank=4, **kind), seed=1)
+    assert torch.equal(velocity(transformer.eval()), base)
+    assert {weight.dtype for weight in trained} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_of_every_kind_do_in_stock_diffusers_what_they_did_here(
+    adapted_wan, tiny_wan, tmp_path, velocity, kind
+):
+    ours = adapted_wan(**kind)
+    for name, weight in ours.named_parameters():
+        if "lora_magnitude" in name:
+            weight.data *= torch.linspace(0.8, 1.2, len(weight))
+    save_adapter(ours, tmp_path / "adapter.safetensors", {})
+    pipeline = WanPipeline.from_pretrained(tiny_wan)
+    pipeline.load_lora_weights(tmp_path / "adapter.safetensors")
+    loaded = load_transformer(tiny_wan, CPU)
+    applied = load_adapter(loaded, tmp_path / "adapter.safetensors", strength=1.0)
+    assert applied.adapter.count == len(list(adapted_layers(ours)))
+    assert (velocity(ours) - velocity(load_transformer(tiny_wan, CPU))).abs().max() > 0.01
+    for theirs in (pipeline.transformer, loaded):
+        torch.testing.assert_close(velocity(theirs), velocity(ours), rtol=1e-3, atol=1e-4)
+
+
+def test_rank_stabilized_adapters_weigh_alpha_by_the_root_of_the_rank(adapted_wan, velocity):
+    torch.testing.assert_close(
+        velocity(adapted_wan(alpha=4.0, rank_stabilized=True)), velocity(adapted_wan(alpha=8.0)), rtol=0, atol=0
+    )
+
+
+def test_layers_are_chosen_by_the_end_of_their_name_or_by_a_whole_regular_expression(tiny_wan):
+    def chosen(*targets):
+        transformer = load_transformer(tiny_wan, CPU)
+        add_adapter(transformer, WAN, Lora(rank=4, targets=list(targets)), seed=1)
+        return [name for name, _ in adapted_layers(transformer)]
+
+    assert chosen("attn1.to_q", "net.2") == [
+        f"blocks.{n}.{layer}" for n in (0, 1) for layer in ("attn1.to_q", "ffn.net.2")
+    ]
+    assert chosen(r"blocks\.1\.attn2\.to_[qk]") == ["blocks.1.attn2.to_q", "blocks.1.attn2.to_k"]
+    with pytest.raises(SpecError, match=r"No linear layer of this model is called to_z; choose among ends such as"):
+        chosen("to_q", "to_z")
+
+
+def test_dropout_leaves_out_part_of_the_adapters_only_while_training(adapted_wan, velocity):
+    transformer = adapted_wan(dropout=0.5)
+    assert torch.equal(velocity(transformer), velocity(adapted_wan()))
+    transformer.train()
+    assert not torch.equal(velocity(transformer), velocity(transformer))
 
 
 def test_fresh_adapters_depend_on_the_seed_alone(tiny_wan):
