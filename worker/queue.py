@@ -37,7 +37,7 @@ def enqueue(
     parent_id: int | None = None,
     clips: Sequence[Clip] = (),
 ) -> Job:
-    """Ask for a job; it is kept even while Redis is down, and starts when a worker can take it.
+    """Ask for a job; it is kept even while Redis is down, and starts when its parent, if it has one, is finished.
 
     The clips, as they are now, become the manifest in the run folder.
     """
@@ -55,10 +55,9 @@ def enqueue(
 def resume(job_id: int, spec: JobSpec | None = None) -> bool:
     """Queue a job that is over once more, perhaps with a changed spec; False when it is not over."""
     resumed = jobs.resume(job_id, spec)
-    job = jobs.get(job_id)
-    if resumed and job is not None:
+    for job in resumed:
         ring(job)
-    return resumed
+    return bool(resumed)
 
 
 def ring(job: Job) -> bool:

@@ -94,7 +94,7 @@ def _is_alive(pid: int) -> bool:
 
 def _ring_for_waiting(rung_at: dict[int, float]) -> None:
     in_use = jobs.devices_in_use(platform.node())
-    for job in jobs.with_status(JobStatus.QUEUED):
+    for job in jobs.ready():
         assert job.id is not None
         rung_lately = time.monotonic() - rung_at.get(job.id, -_SECONDS_BETWEEN_RINGS) < _SECONDS_BETWEEN_RINGS
         is_new = now() - job.created_at < SECONDS_BETWEEN_BEATS

@@ -53,7 +53,7 @@ def _run(job: Job) -> None:
 
 
 def _ring_waiting() -> None:
-    for job in jobs.with_status(JobStatus.QUEUED)[: len(devices.of_this_host())]:
+    for job in jobs.ready()[: len(devices.of_this_host())]:
         ring(job)
 
 

@@ -152,6 +152,22 @@ def test_a_killed_worker_takes_its_engine_along_and_its_job_goes_on_when_it_is_b
     assert (finished.status, finished.attempts) == (JobStatus.FINISHED, 2)
 
 
+def test_a_training_that_waits_for_its_preprocessing_begins_by_itself_though_the_worker_was_killed_meanwhile(
+    processes, fruit, preprocess_spec, train_spec
+):
+    parent = queue.enqueue(preprocess_spec, "fruit", dataset_id=1, clips=fruit)
+    parquet = f"../{parent.id}/combined_parquet_dataset"
+    child = queue.enqueue(train_spec.model_copy(update={"parquet": parquet, "steps": 1}), "LoRA", parent_id=parent.id)
+    wait_until(lambda: jobs.get(parent.id).status == JobStatus.RUNNING)
+    processes.end("worker", signal.SIGKILL)
+    assert jobs.get(child.id).status == JobStatus.QUEUED
+    processes.start("worker")
+    trained = wait_for(child, JobStatus.FINISHED)
+    assert (trained.status, trained.attempts) == (JobStatus.FINISHED, 1)
+    assert jobs.get(parent.id).attempts == 2
+    assert jobs.get(parent.id).finished_at <= trained.started_at
+
+
 def test_a_worker_that_is_shut_down_puts_its_job_back(processes, train_spec):
     job = queue.enqueue(train_spec.model_copy(update={"steps": 2000, "saving": Saving(every=2000)}), "LoRA")
     wait_until(lambda: jobs.get(job.id).done >= 3)

@@ -1,8 +1,9 @@
-"""The life of a job: asked for, claimed, advanced, ended, stopped, resumed."""
+"""The life of a job: asked for, waiting, claimed, advanced, ended, stopped, resumed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select, update
 
 from fastvideo_engine.events import (
@@ -31,7 +32,10 @@ def create(
     parent_id: int | None = None,
     prepare: Callable[[Job], None] = lambda job: job.folder.path.mkdir(parents=True, exist_ok=True),
 ) -> Job:
-    """Write the row of a new job; `prepare` fills its run folder before any worker can see the row."""
+    """Write the row of a new job; `prepare` fills its run folder before any worker can see the row.
+
+    It waits for its parent; should that have failed or been stopped by now, it has failed too.
+    """
     with writing() as session:
         job = Job(
             kind=spec.kind,
@@ -44,6 +48,7 @@ def create(
         session.add(job)
         session.flush()
         prepare(job)
+        _fail_what_waits_in_vain(session)
         return job
 
 
@@ -69,14 +74,41 @@ def with_status(status: JobStatus) -> list[Job]:
         return list(session.exec(select(Job).where(Job.status == status).order_by(col(Job.id))))
 
 
+def ready() -> list[Job]:
+    """List the queued jobs that wait for no other, the oldest first."""
+    parent = aliased(Job)
+    query = (
+        select(Job)
+        .outerjoin(parent, col(parent.id) == col(Job.parent_id))
+        .where(Job.status == JobStatus.QUEUED)
+        .where(col(Job.parent_id).is_(None) | (col(parent.status) == JobStatus.FINISHED))
+        .order_by(col(Job.id))
+    )
+    with reading() as session:
+        return list(session.exec(query))
+
+
+def awaited_by(job: Job) -> Job | None:
+    """Name the job that a queued one waits for; None when it only waits for a worker."""
+    with reading() as session:
+        return _awaited_by(session, job)
+
+
+def _awaited_by(session: Session, job: Job) -> Job | None:
+    if job.parent_id is None or job.status != JobStatus.QUEUED:
+        return None
+    parent = session.get_one(Job, job.parent_id)
+    return None if parent.status == JobStatus.FINISHED else parent
+
+
 def claim(job_id: int, worker: str, pid: int, devices: Sequence[str]) -> Job | None:
     """Take a queued job and as many of the host's devices as it needs.
 
-    None when someone else has the job already, or when too few devices are free: it then waits in the queue.
+    None when someone else has the job already, when it waits for another job, or when too few devices are free.
     """
     with writing() as session:
         job = session.get(Job, job_id)
-        if job is None or job.status != JobStatus.QUEUED:
+        if job is None or job.status != JobStatus.QUEUED or _awaited_by(session, job):
             return None
         leased = lease(job, devices, _devices_in_use(session, worker))
         if leased is None:
@@ -172,6 +204,7 @@ def _end_running(job_id: int, **values: Any) -> None:
     with writing() as session:
         running = update(Job).where(col(Job.id) == job_id, col(Job.status) == JobStatus.RUNNING)
         session.exec(running.values(devices=[], **values))
+        _fail_what_waits_in_vain(session)
 
 
 def request_stop(job_id: int) -> None:
@@ -180,19 +213,41 @@ def request_stop(job_id: int) -> None:
         session.exec(update(Job).where(col(Job.id) == job_id).values(stop_requested=True))
         waiting = update(Job).where(col(Job.id) == job_id, col(Job.status) == JobStatus.QUEUED)
         session.exec(waiting.values(status=JobStatus.STOPPED, message="Stopped before it began.", finished_at=now()))
+        _fail_what_waits_in_vain(session)
 
 
-def resume(job_id: int, spec: JobSpec | None = None) -> bool:
-    """Queue a job that is over once more, to go on from what is complete; False when it is not over."""
-    changes = {} if spec is None else {"spec": spec.model_dump(mode="json")}
+def _fail_what_waits_in_vain(session: Session) -> None:
+    """Fail the queued jobs whose parent failed or was stopped, and then those that wait for them."""
+    parent = aliased(Job)
+    in_vain = (
+        select(Job, parent)
+        .join(parent, col(parent.id) == col(Job.parent_id))
+        .where(Job.status == JobStatus.QUEUED, col(parent.status).in_((JobStatus.STOPPED, JobStatus.FAILED)))
+    )
+    while found := session.exec(in_vain).all():
+        for job, ended in found:
+            how = "was stopped" if ended.status == JobStatus.STOPPED else "failed"
+            job.status, job.finished_at = JobStatus.FAILED, now()
+            job.message = f"Job #{ended.id}, whose result this one needs, {how}; press Resume to go on with both."
+        session.flush()
+
+
+def resume(job_id: int, spec: JobSpec | None = None) -> list[Job]:
+    """Queue a job that is over once more, to go on from what is complete, and with it the job whose result it needs.
+
+    Returns the jobs that are queued again, the first to run first; none when the job is not over.
+    """
     with writing() as session:
-        over = update(Job).where(col(Job.id) == job_id, col(Job.status).in_((JobStatus.STOPPED, JobStatus.FAILED)))
-        resumed = session.exec(
-            over.values(
-                status=JobStatus.QUEUED, stop_requested=False, attempts=0, message="", finished_at=None, **changes
-            )
-        )
-        return bool(resumed.rowcount)
+        resumed: list[Job] = []
+        job = session.get(Job, job_id)
+        while job is not None and job.status in (JobStatus.STOPPED, JobStatus.FAILED):
+            job.status, job.stop_requested, job.attempts = JobStatus.QUEUED, False, 0
+            job.message, job.finished_at = "", None
+            resumed.insert(0, job)
+            job = session.get(Job, job.parent_id) if job.parent_id else None
+        if resumed and spec is not None:
+            resumed[-1].spec = spec.model_dump(mode="json")
+        return resumed
 
 
 def spec_of(job: Job) -> JobSpec:

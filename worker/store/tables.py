@@ -83,7 +83,7 @@ class Job(SQLModel, table=True):
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     dataset_id: int | None = Field(default=None, foreign_key="dataset.id", index=True)
     parent_id: int | None = Field(default=None, foreign_key="job.id")
-    """The job whose result this one reads."""
+    """The job whose result this one reads; it must be finished before this one starts."""
 
     status: JobStatus = Field(default=JobStatus.QUEUED, index=True)
     stop_requested: bool = False

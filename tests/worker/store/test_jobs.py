@@ -98,9 +98,9 @@ def test_stopping_a_running_job_leaves_a_wish_that_its_heartbeat_sees(job):
 
 def test_a_stopped_job_can_be_resumed_and_a_running_one_cannot(job):
     claimed(job)
-    assert jobs.resume(job.id) is False
+    assert jobs.resume(job.id) == []
     jobs.finish(job.id, JobStatus.STOPPED, "Stopped at step 2.")
-    assert jobs.resume(job.id) is True
+    assert [resumed.id for resumed in jobs.resume(job.id)] == [job.id]
     row = jobs.get(job.id)
     assert (row.status, row.attempts, row.stop_requested) == (JobStatus.QUEUED, 0, False)
 
