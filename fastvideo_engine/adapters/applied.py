@@ -64,29 +64,28 @@ def load_adapter(transformer: WanTransformer3DModel, path: Path, strength: float
 
 
 @torch.no_grad()
-def start_from(transformer: nn.Module, adapter: Adapter, file: Path) -> None:
+def start_from(transformer: nn.Module, adapter: Adapter) -> None:
     """Let fresh adapters begin as one that was read; its rank may be less than theirs, and some layers may lack it."""
     trained = dict(adapted_layers(transformer))
     strays = [name for name in (*adapter.layers, *adapter.differences) if name not in trained]
     if strays:
         raise ModelError(
-            f"{file} changes {len(strays)} weights that are not trained here, such as {strays[0]}; "
+            f"The adapter to start from changes {len(strays)} weights that are not trained here, such as {strays[0]}; "
             "train those layers too, or merge the adapter into the base model and start from that."
         )
     parameters = dict(transformer.named_parameters())
     if not adapter.gates.keys() <= parameters.keys():
-        raise ModelError(f"{file} was trained with sparse attention; train with it too, so with attention vsa.")
+        raise ModelError("The adapter to start from was trained with sparse attention; set the attention to vsa.")
     for name, gate in adapter.gates.items():
         parameters[name].copy_(gate)
     for name, layer in adapter.layers.items():
         down, up = (getattr(trained[name], f"lora_{matrix}")[NAME].weight for matrix in "AB")
         magnitudes = trained[name].lora_magnitude_vector
         if (layer.magnitude is not None) != (NAME in magnitudes):
-            raise ModelError(f"Either {file} is DoRA or what is to be trained, not both; choose the same for both.")
-        rank = len(layer.down)
-        if rank > len(down):
-            raise ModelError(f"{file} has rank {rank}, but rank {len(down)} is to be trained; set the rank to {rank}.")
-        # The rows and columns beyond stay as fresh ones: random, and zero.
+            raise ModelError(
+                "Of the adapter to start from and that to be trained one is DoRA; choose the same for both."
+            )
+        rank = len(layer.down)  # the rows and columns beyond stay as fresh ones: random, and zero
         down[:rank].copy_(layer.down)
         up[:, :rank].copy_(layer.up / trained[name].scaling[NAME])
         if layer.magnitude is not None:

@@ -15,7 +15,9 @@ class GenerateSpec(Spec):
     model: str = Field(
         title="Base model", description="A Hugging Face id or a folder in the diffusers format.", min_length=1
     )
-    adapter: str | None = Field(None, title="Adapter", description="A LoRA file; empty samples the base model.")
+    adapter: str | None = Field(
+        None, title="Adapter", description="A LoRA file of any tool; empty samples the base model."
+    )
     strength: float = Field(1.0, ge=0, le=4, title="Adapter strength", description="0 is the base, 1 the adapter.")
     prompts: list[str] = Field(title="Prompts", description="One a line.", min_length=1)
     images: list[str] = Field(

@@ -37,6 +37,9 @@ class Lora(Part):
         title="Weight-decomposed",
         description="Train the length of each output's weights too (DoRA); only diffusers reads such adapters.",
     )
+    init_from: str | None = Field(
+        None, title="Start from", description="A LoRA file of any tool to train on; empty starts from no change."
+    )
 
     @field_validator("targets")
     @classmethod
@@ -48,6 +51,10 @@ class Lora(Part):
             except re.error as error:
                 raise ValueError(f"`{target}` is not a regular expression ({error})") from None
         return kept
+
+    def anchored(self, base: Path) -> Self:
+        """Read the relative path of this part from `base` on."""
+        return self.model_copy(update={"init_from": self.init_from and anchored_path(self.init_from, base)})
 
 
 Tuning = Annotated[Full | Lora, Field(discriminator="method")]
@@ -215,6 +222,7 @@ class TrainSpec(Spec):
         changes = {
             "parquet": anchored_path(self.parquet, base),
             "model": anchored_folder(self.model, base),
+            "tuning": self.tuning.anchored(base) if isinstance(self.tuning, Lora) else self.tuning,
             "validation": self.validation.anchored(base),
         }
         return self.model_copy(update=changes)

@@ -10,6 +10,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from fastvideo_engine.adapters.adapter import Adapter
+from fastvideo_engine.adapters.applied import start_from
 from fastvideo_engine.components import (
     latent_mean_std,
     load_scheduler,
@@ -29,12 +31,13 @@ from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
 from fastvideo_engine.sampling.shots import EncodedShot, encode_prompts, encode_shots
-from fastvideo_engine.specs.train import TrainSpec
+from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import final_loss, resume, save
 from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
 from fastvideo_engine.training.flow_matching import sigma_table
+from fastvideo_engine.training.lora import read_start
 from fastvideo_engine.training.optimizer import new_adamw
 from fastvideo_engine.training.pace import Pace
 from fastvideo_engine.training.step import Learnt, learn
@@ -125,8 +128,11 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         events.write(Phase(title="Encoding the validation prompts"))
         shots = encode_shots(wanted, spec.validation.negative_prompt, model, family, device)
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
+    start = _start(run, model)
     events.write(Phase(title="Loading the model"))
     transformer = load_to_train(model, family, spec, device)
+    if start is not None:
+        start_from(transformer, start)
     weights = trained_weights(transformer)
     trained = Trained(family, transformer, new_adamw(weights.values(), spec.optimizer), _average(weights, spec))
     shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
@@ -143,6 +149,18 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         return trained, batches, None
     pipeline = new_pipeline(model, family, transformer, None, shots[0].image is not None)
     return trained, batches, Sampler(pipeline, shots)
+
+
+def _start(run: _Run, model: Path) -> Adapter | None:
+    """Read the adapter to begin with, if one is asked for; a run that goes on has its own."""
+    if not isinstance(run.spec.tuning, Lora) or run.folder.newest_checkpoint() is not None:
+        return None
+    start = read_start(run.spec.tuning, model)
+    if start is not None:
+        told = (f"The adapter to start from changes {start.count} weights.", *start.notices)
+        for notice in told:
+            run.events.write(Note(text=notice))
+    return start
 
 
 def _average(weights: Mapping[str, Tensor], spec: TrainSpec) -> MovingAverage | None:

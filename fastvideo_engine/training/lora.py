@@ -10,9 +10,13 @@ from diffusers import WanTransformer3DModel
 from peft import LoraConfig
 from torch import nn
 
+from fastvideo_engine.adapters.adapter import Adapter, check_fits
 from fastvideo_engine.adapters.applied import NAME, adapted_layers, adapter_of, keep_adapters_in_float32
+from fastvideo_engine.adapters.files import adapter_file
+from fastvideo_engine.adapters.reading import read_adapter
+from fastvideo_engine.adapters.weights import open_weights
 from fastvideo_engine.adapters.writing import widest_format, write_adapter
-from fastvideo_engine.errors import SpecError
+from fastvideo_engine.errors import ModelError, SpecError
 from fastvideo_engine.families import Family
 from fastvideo_engine.specs.train import Lora
 
@@ -32,6 +36,19 @@ def add_adapter(transformer: WanTransformer3DModel, family: Family, lora: Lora, 
         transformer.add_adapter(config, adapter_name=NAME)
     keep_adapters_in_float32(transformer)
     return [weight for _, layer in adapted_layers(transformer) for weight in layer.parameters() if weight.requires_grad]
+
+
+def read_start(lora: Lora, model: Path) -> Adapter | None:
+    """Read the adapter that training is to begin from, checked against the model before its weights are loaded."""
+    if lora.init_from is None:
+        return None
+    file = adapter_file(Path(lora.init_from))
+    adapter = read_adapter(file)
+    check_fits(adapter, open_weights(model / "transformer").shapes, file)
+    rank = max((len(layer.down) for layer in adapter.layers.values()), default=0)
+    if rank > lora.rank:
+        raise ModelError(f"{file} has rank {rank}, but rank {lora.rank} is to be trained; set the rank to {rank}.")
+    return adapter
 
 
 def adapter_weights(transformer: WanTransformer3DModel) -> dict[str, nn.Parameter]:
