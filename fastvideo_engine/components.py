@@ -27,7 +27,13 @@ from fastvideo_engine.specs.base import is_folder
 
 ENCODERS = ("vae", "text_encoder", "image_encoder")
 """The parts whose weights preprocessing needs."""
-_WEIGHTS_TO_TRAIN_AND_SAMPLE = ("transformer", "vae", "text_encoder", "image_encoder")  # of those that there are
+_WEIGHTS_TO_TRAIN_AND_SAMPLE = (
+    "transformer",
+    "transformer_2",
+    "vae",
+    "text_encoder",
+    "image_encoder",
+)  # of those that there are
 _CAPTIONS_AT_ONCE = 16
 # What diffusers, transformers and safetensors raise when files are missing, cut off, or of another model.
 _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
@@ -68,12 +74,14 @@ def load_image_encoder(folder: Path, device: torch.device) -> tuple[CLIPVisionMo
     return _frozen(_model(folder, "image_encoder", CLIPVisionModel, torch.float32)).to(device), preparation
 
 
-def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> WanTransformer3DModel:
-    """Load the frozen transformer, in half precision on a GPU unless asked otherwise.
+def load_transformer(
+    folder: Path, device: torch.device, dtype: torch.dtype | None = None, part: str = "transformer"
+) -> WanTransformer3DModel:
+    """Load a frozen transformer, in half precision on a GPU unless asked otherwise.
 
     Diffusers keeps its norms and time embedding in float32.
     """
-    return _frozen(_model(folder, "transformer", WanTransformer3DModel, dtype or weights_dtype(device))).to(device)
+    return _frozen(_model(folder, part, WanTransformer3DModel, dtype or weights_dtype(device))).to(device)
 
 
 def load_scheduler(folder: Path, flow_shift: float | None) -> SchedulerMixin:

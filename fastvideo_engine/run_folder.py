@@ -120,10 +120,13 @@ class Checkpoint:
         """The LoRA in the naming that diffusers, FastVideo and ComfyUI read."""
         return self.path / "adapter.safetensors"
 
-    @property
-    def transformer(self) -> Path:
-        """A whole transformer in the diffusers format, to take the place of the base model's."""
-        return self.path / "transformer"
+    def expert_adapter(self, expert: str) -> Path:
+        """The LoRA of one of two experts; their folder can be given wherever an adapter is asked for."""
+        return self.path / "adapter" / f"{expert}.safetensors"
+
+    def transformer(self, part: str) -> Path:
+        """A whole transformer in the diffusers format, to take the place of that part of the base model."""
+        return self.path / part
 
     @property
     def training_state(self) -> Path:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from fastvideo_engine.adapters.adapter import Adapter, LowRank
-from fastvideo_engine.adapters.files import EXPERTS
 from fastvideo_engine.adapters.merge import transformers_of
 from fastvideo_engine.adapters.weights import Weights, open_weights
 from fastvideo_engine.adapters.writing import write_adapter
 from fastvideo_engine.components import model_folder
 from fastvideo_engine.errors import ModelError
+from fastvideo_engine.families.family import EXPERTS
 from fastvideo_engine.families.layer_names import names_of_layer
 from fastvideo_engine.specs.base import is_folder
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastvideo_engine.errors import ModelError
+from fastvideo_engine.families.family import EXPERTS
 
-EXPERTS = {"transformer": "high_noise", "transformer_2": "low_noise"}
-"""Wan 2.2 A14B's two transformers, and how files of adapters say which they are for."""
 # What peft, diffusers, this studio and FastVideo call the file in the folders that they write.
 _NAMES = (
     "adapter_model.safetensors",

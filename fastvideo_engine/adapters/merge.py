@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from fastvideo_engine.adapters.adapter import Adapter, check_fits
-from fastvideo_engine.adapters.files import EXPERTS, adapter_files
+from fastvideo_engine.adapters.files import adapter_files
 from fastvideo_engine.adapters.reading import read_adapter
 from fastvideo_engine.adapters.weights import copy_changed, link_or_copy, open_weights, weight_files
 from fastvideo_engine.components import ENCODERS, model_folder
 from fastvideo_engine.errors import ModelError, StorageError
+from fastvideo_engine.families.family import EXPERTS
 
 
 def run(model: str, adapter: Path, strength: float, out: Path) -> None:

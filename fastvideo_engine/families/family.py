@@ -17,6 +17,10 @@ class LayerNames:
     """FastVideo, diffusers and ComfyUI all find an adapter of it under the authors' name."""
 
 
+EXPERTS = {"transformer": "high_noise", "transformer_2": "low_noise"}
+"""Wan 2.2 A14B's two transformers, and what files of adapters call them."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Facts of a model family; what a single model decides is read from its own configs (`as_configured`)."""
@@ -39,6 +43,8 @@ class Family:
     has_image_encoder: bool = False
     """Its transformer also attends to what CLIP sees in the first frame."""
 
+    expert_boundary: float | None = None
+    """It has two transformers: the first takes timesteps from this share of the whole on, the second those below."""
     keeps_first_frame: bool = False
     """It takes the clean first latent frame in place of the noisy one, each token having a timestep of its own."""
 
@@ -54,7 +60,8 @@ class Family:
             workloads=("t2v", "i2v") if keeps_first_frame else self.workloads,
             reads_first_frame_latent=self.reads_first_frame_latent and not keeps_first_frame,
             keeps_first_frame=keeps_first_frame,
-            has_image_encoder=self.has_image_encoder and (index.get("image_encoder") or [None])[0] is not None,
+            expert_boundary=index.get("boundary_ratio") if _is_there(index, "transformer_2") else None,
+            has_image_encoder=self.has_image_encoder and _is_there(index, "image_encoder"),
         )
 
     def problems(self, height: int, width: int, frames: int) -> dict[str, str]:
@@ -84,13 +91,24 @@ class Family:
             f"choose the workload {' or '.join(self.workloads)}, or an image-to-video model."
         )
 
+    @property
+    def transformers(self) -> tuple[str, ...]:
+        """Name the parts of a model that are transformers, those for high noise first."""
+        return ("transformer",) if self.expert_boundary is None else tuple(EXPERTS)
+
+    def trained_transformers(self, experts: str) -> tuple[str, ...]:
+        """Name the transformers that a spec means: `both`, or of two the one for `high` or `low` noise."""
+        return tuple(part for part in self.transformers if experts == "both" or EXPERTS[part].startswith(experts))
+
     def trained_for(self, asked: str) -> str:
         """Name the workload that a spec means: `auto` is what a model is made for, of both text to video."""
         made_for = "i2v" if self.reads_first_frame_latent else "t2v"
         return made_for if asked == "auto" else asked
 
-    def training_problem(self, workload: str) -> str | None:
-        """Say why a model of this family cannot be trained for a workload; None when it can."""
+    def training_problem(self, workload: str, experts: str) -> str | None:
+        """Say why a model of this family cannot be trained for a workload, or these experts of it; None when it can."""
+        if experts != "both" and self.expert_boundary is None:
+            return f"{self.title} has no experts for high and low noise; leave the experts at both."
         trainable = ("i2v",) if self.reads_first_frame_latent else self.workloads
         if workload in trainable:
             return None
@@ -108,3 +126,7 @@ class Family:
 
     def latent_frames(self, frames: int) -> int:
         return (frames - 1) // self.frame_stride + 1
+
+
+def _is_there(index: Mapping[str, Any], part: str) -> bool:
+    return (index.get(part) or [None])[0] is not None

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvideo_engine.adapters.applied import load_adapter
+from fastvideo_engine.adapters.files import adapter_files
 from fastvideo_engine.components import load_transformer, model_folder
 from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import SpecError
@@ -62,12 +63,13 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
     wanted = one_shot_a_prompt(spec.prompts, spec.images, look)
     shots = encode_shots(wanted, spec.negative_prompt, model, family, device)
     events.write(Phase(title="Loading the model"))
-    transformer = load_transformer(model, device)
-    if spec.adapter is not None:
-        applied = load_adapter(transformer, Path(spec.adapter), spec.strength)
-        for notice in (f"The adapter changes {applied.adapter.count} weights.", *applied.adapter.notices):
+    transformers = {part: load_transformer(model, device, part=part) for part in family.transformers}
+    files = {} if spec.adapter is None else adapter_files(Path(spec.adapter), family.transformers)
+    for part, file in files.items():
+        applied = load_adapter(transformers[part], file, spec.strength)
+        for notice in (f"{file.name} changes {applied.adapter.count} weights of the {part}.", *applied.adapter.notices):
             events.write(Note(text=notice))
-    return Sampler(new_pipeline(model, family, transformer, spec.flow_shift, bool(spec.images)), shots)
+    return Sampler(new_pipeline(model, family, transformers, spec.flow_shift, bool(spec.images)), shots)
 
 
 def _weights(spec: GenerateSpec) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Turn prompts into video files with the model's own pipeline and sampler."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,16 +78,21 @@ class Sampler:
 
 
 def new_pipeline(
-    model: Path, family: Family, transformer: WanTransformer3DModel, flow_shift: float | None, from_images: bool
+    model: Path,
+    family: Family,
+    transformers: Mapping[str, WanTransformer3DModel],
+    flow_shift: float | None,
+    from_images: bool,
 ) -> WanPipeline | WanImageToVideoPipeline:
-    """Put the model's pipeline around a transformer in use, without the encoders."""
+    """Put the model's pipeline around all its transformers, which are in use, without the encoders."""
     kind = WanImageToVideoPipeline if from_images else WanPipeline
     pipeline = kind(
         tokenizer=None,
         text_encoder=None,
-        vae=load_vae(model, transformer.device),
+        vae=load_vae(model, transformers["transformer"].device),
         scheduler=load_scheduler(model, flow_shift),
-        transformer=transformer,
+        **transformers,
+        boundary_ratio=family.expert_boundary,
         expand_timesteps=family.keeps_first_frame,
     )
     pipeline.set_progress_bar_config(disable=True)

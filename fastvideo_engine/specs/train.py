@@ -187,6 +187,11 @@ class TrainSpec(Spec):
         title="Workload",
         description="Text or image to video, for models that do both; auto takes what the model is made for, or t2v.",
     )
+    experts: Literal["both", "high", "low"] = Field(
+        "both",
+        title="Experts",
+        description="For models with a transformer for high noise and one for low noise, such as Wan 2.2 A14B.",
+    )
     steps: int = Field(500, ge=1, le=10_000_000, title="Steps", description="Optimizer steps.")
     batch_size: int = Field(1, ge=1, le=1024, title="Batch size", description="Clips at once in each process.")
     gradient_accumulation: int = Field(

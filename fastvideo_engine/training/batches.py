@@ -1,6 +1,6 @@
 """What each step learns from, as a pure function of the step, so that a resumed run goes on with the same clips."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,13 @@ from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import Family
 from fastvideo_engine.specs.train import TrainSpec
-from fastvideo_engine.training.flow_matching import Batch, caption_is_dropped, drawn_noise, first_frame_channels
+from fastvideo_engine.training.flow_matching import (
+    Batch,
+    caption_is_dropped,
+    drawn_noise,
+    drawn_part,
+    first_frame_channels,
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Batches:
     clips: RecentClips
     family: Family
     mean_std: tuple[Tensor, Tensor]
-    sigmas: Tensor
+    sigmas: Mapping[str, Tensor]
+    """The noise levels of each transformer that is trained."""
     empty_caption: Tensor | None
     """The padded embedding LD of the empty caption, where captions may be dropped."""
     spec: TrainSpec
@@ -43,14 +50,16 @@ class Batches:
         clips = [self.clips.read(clip_at(position, len(self.clips), seed)) for position in positions]
         latents = torch.stack([clip.latent for clip in clips])
         shape = tuple(latents.shape[1:])
-        drawn = [drawn_noise(position, seed, shape, self.sigmas, self.spec.flow) for position in positions]
+        # One for the whole batch, in all processes: a transformer takes it in one go, and it may be sharded.
+        part = drawn_part(number, seed, self.sigmas, self.spec.flow)
+        drawn = [drawn_noise(position, seed, shape, self.sigmas[part], self.spec.flow) for position in positions]
         noise, sigma = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         mean, std = self.mean_std
         text = torch.stack([self._text(clip.text, at) for clip, at in zip(clips, positions, strict=True)])
         seen = _stacked([clip.clip_feature for clip in clips])
         first_frame = _stacked([clip.first_frame_latent for clip in clips])
         channels = None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride)
-        batch = Batch((latents - mean) / std, text, noise, sigma, channels, seen, self._first_frame_is_given())
+        batch = Batch((latents - mean) / std, text, noise, sigma, channels, seen, self._first_frame_is_given(), part)
         return batch.to(self.ranks.device)
 
     def _first_frame_is_given(self) -> bool:

@@ -15,13 +15,14 @@ from torch import Tensor
 from fastvideo_engine.adapters.applied import adapted_layers
 from fastvideo_engine.errors import SpecError, StorageError
 from fastvideo_engine.events import ArtifactMade
+from fastvideo_engine.families.family import EXPERTS
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
 from fastvideo_engine.specs.train import Full, Lora, TrainSpec
 from fastvideo_engine.training.lora import save_adapter
-from fastvideo_engine.training.trained import Trained
+from fastvideo_engine.training.trained import Trained, weight_name
 
 
-def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> ArtifactMade:
+def save(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> list[ArtifactMade]:
     """Write the checkpoint of a step, then forget all but the newest; return what to tell of it."""
     try:
         made = _write(folder, step, loss, trained, spec)
@@ -43,7 +44,7 @@ def resume(folder: RunFolder, trained: Trained, spec: TrainSpec) -> int:
         return 0
     state = _read(newest.training_state, partial(torch.load, map_location="cpu", weights_only=True))
     _check_same_tuning(state["tuning"], spec.tuning.model_dump())
-    exported = _whole_transformer(newest) if isinstance(spec.tuning, Full) else {}
+    exported = _whole_transformers(newest, trained) if isinstance(spec.tuning, Full) else {}
     _put_back(trained.weights, state.get("weights", exported))
     if trained.average is not None:
         _put_back(trained.average.weights, state.get("average", exported))
@@ -56,18 +57,18 @@ def final_loss(checkpoint: Checkpoint) -> float:
     return float(json.loads(checkpoint.completion.read_text())["loss"])
 
 
-def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> ArtifactMade:
+def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: TrainSpec) -> list[ArtifactMade]:
     final = folder.checkpoint(step)
     beside = Checkpoint(final.path.with_name(f".{final.path.name}.part"))
     shutil.rmtree(beside.path, ignore_errors=True)  # of a run that was killed while it wrote
     beside.path.mkdir(parents=True)
     with trained.shown():
-        made = _export(beside, step, trained, spec)
+        made = [_export(part, beside, step, trained, spec) for part in trained.transformers]
     torch.save(_state(step, trained, spec), beside.training_state)
     write_whole(beside.completion, json.dumps({"step": step, "loss": loss}))
     forget_folder(final.path)
     beside.path.replace(final.path)
-    return made.model_copy(update={"path": folder.relative(final.path / made.path)})
+    return [each.model_copy(update={"path": folder.relative(final.path / each.path)}) for each in made]
 
 
 def _state(step: int, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
@@ -81,25 +82,34 @@ def _state(step: int, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
     return state
 
 
-def _export(checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec) -> ArtifactMade:
-    """Write what other tools read, and tell of it by its path in the checkpoint."""
-    transformer = trained.transformer
+def _export(part: str, checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec) -> ArtifactMade:
+    """Write of one transformer what other tools read, and tell of it by its path in the checkpoint."""
+    transformer: Any = trained.transformers[part]
     match spec.tuning:
         case Full():
-            transformer.save_pretrained(checkpoint.transformer)
+            path = checkpoint.transformer(part)
+            transformer.save_pretrained(path)
             facts: dict[str, Any] = {"model": spec.model, "parameters": transformer.num_parameters()}
-            return ArtifactMade(kind="transformer", path=checkpoint.transformer.name, step=step, facts=facts)
+            return ArtifactMade(kind="transformer", path=_inside(checkpoint, path), step=step, facts=facts)
         case Lora(rank=rank, alpha=alpha):
+            is_alone = len(trained.family.transformers) == 1
+            path = checkpoint.adapter if is_alone else checkpoint.expert_adapter(EXPERTS[part])
+            path.parent.mkdir(exist_ok=True)
             facts = {"rank": rank, "alpha": alpha, "layers": sum(1 for _ in adapted_layers(transformer))}
             metadata = {**facts, "model": spec.model, "step": step}
-            save_adapter(transformer, checkpoint.adapter, metadata)
-            return ArtifactMade(kind="adapter", path=checkpoint.adapter.name, step=step, facts=facts)
+            save_adapter(transformer, path, metadata)
+            return ArtifactMade(kind="adapter", path=_inside(checkpoint, path), step=step, facts=facts)
 
 
-def _whole_transformer(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def _inside(checkpoint: Checkpoint, path: Path) -> str:
+    return path.relative_to(checkpoint.path).as_posix()
+
+
+def _whole_transformers(checkpoint: Checkpoint, trained: Trained) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
-    for file in checkpoint.transformer.glob("*.safetensors"):  # several where they are many
-        weights |= _read(file, load_file)
+    for part in trained.transformers:
+        for file in checkpoint.transformer(part).glob("*.safetensors"):  # several where they are many
+            weights |= {weight_name(f"{part}.{name}"): weight for name, weight in _read(file, load_file).items()}
     return weights
 
 

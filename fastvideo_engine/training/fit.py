@@ -4,19 +4,15 @@ from pathlib import Path
 
 from fastvideo_engine.components import part_config, vae_fingerprint
 from fastvideo_engine.data.loader import ParquetClips
-from fastvideo_engine.errors import DataError, ModelError, SpecError
+from fastvideo_engine.errors import DataError, SpecError
 from fastvideo_engine.families import Family
+from fastvideo_engine.specs.train import TrainSpec
 
 
-def check_model_fits(model: Path, name: str) -> None:
-    """Raise `ModelError` for models that preprocessing takes and training does not, as yet."""
-    if (model / "transformer_2").is_dir():
-        raise ModelError(f"{name} has two experts; training takes models with one so far, such as Wan 2.1: choose one.")
-
-
-def check_workload(workload: str, family: Family, clips: ParquetClips) -> None:
-    """Raise an error unless a model of this family can be trained for a workload on these clips."""
-    problem = family.training_problem(workload)
+def check_workload(spec: TrainSpec, family: Family, clips: ParquetClips) -> None:
+    """Raise an error unless a model of this family can be trained for the spec's workload on these clips."""
+    workload = family.trained_for(spec.workload)
+    problem = family.training_problem(workload, spec.experts)
     if problem is not None:
         raise SpecError(problem)
     if workload == "i2v" and family.keeps_first_frame and clips.latent_shape[1] == 1:

@@ -1,7 +1,7 @@
 """The objective: predict the velocity from a clean latent to noise (Lipman et al., 2022, arXiv:2210.02747)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 
+from fastvideo_engine.families import Family
 from fastvideo_engine.seeds import generator_of
 from fastvideo_engine.specs.train import Flow
 
@@ -20,7 +21,8 @@ class Batch:
     """What one step learns from: normalised latents BCTHW, padded text BLD, noise like the latents, sigma B.
 
     For image to video also the channels BCTHW that go beside the noisy latents and what CLIP sees in the images BLD, or
-    that the first latent frame is given, which then stays clean and costs nothing.
+    that the first latent frame is given, which then stays clean and costs nothing. `part` is the transformer that these
+    noise levels belong to.
     """
 
     latents: Tensor
@@ -30,6 +32,7 @@ class Batch:
     more_channels: Tensor | None = None
     seen: Tensor | None = None
     first_frame_is_given: bool = False
+    part: str = "transformer"
 
     def to(self, device: torch.device) -> Self:
         """Move all tensors to a device."""
@@ -45,6 +48,24 @@ def sigma_table(shift: float) -> Tensor:
     """Return the 1000 noise levels that training draws from, pure noise first; a shift above 1 crowds them there."""
     sigma = torch.arange(_TIMESTEPS, 0, -1, dtype=torch.float32) / _TIMESTEPS
     return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+def sigmas_by_expert(sigmas: Tensor, family: Family) -> dict[str, Tensor]:
+    """Share the noise levels out among a family's transformers, as diffusers does when it samples."""
+    if family.expert_boundary is None:
+        return {"transformer": sigmas}
+    is_high = sigmas * _TIMESTEPS >= family.expert_boundary * _TIMESTEPS
+    return {"transformer": sigmas[is_high], "transformer_2": sigmas[~is_high]}
+
+
+def drawn_part(number: int, seed: int, sigmas: Mapping[str, Tensor], flow: Flow) -> str:
+    """Draw the transformer that batch `number` is for, each as often as noise levels of its own would be drawn."""
+    place = drawn_place(flow, generator_of("expert", seed, number)) * sum(len(levels) for levels in sigmas.values())
+    for part, levels in sigmas.items():
+        if place < len(levels):
+            return part
+        place -= len(levels)
+    return part
 
 
 def drawn_noise(

@@ -1,14 +1,14 @@
 """Train as a spec asks, in a run folder, from its newest checkpoint on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastvideo_engine.adapters.adapter import Adapter
 from fastvideo_engine.adapters.applied import start_from
@@ -35,14 +35,14 @@ from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import final_loss, resume, save
-from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
-from fastvideo_engine.training.flow_matching import sigma_table
-from fastvideo_engine.training.lora import read_start
+from fastvideo_engine.training.fit import check_clips_fit, check_workload
+from fastvideo_engine.training.flow_matching import sigma_table, sigmas_by_expert
+from fastvideo_engine.training.lora import read_starts
 from fastvideo_engine.training.optimizer import new_adamw
 from fastvideo_engine.training.pace import Pace
 from fastvideo_engine.training.step import Learnt, learn
 from fastvideo_engine.training.trained import Trained, trained_weights
-from fastvideo_engine.training.tuning import load_to_train
+from fastvideo_engine.training.tuning import load_as_trained, load_to_train
 from fastvideo_engine.training.validation import validate, wanted_samples, wanted_shots
 
 
@@ -118,9 +118,8 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     events.write(Phase(title="Checking the model and the clips"))
     model = model_folder(spec.model)
     family = family_of_folder(model)
-    check_model_fits(model, spec.model)
     clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
-    check_workload(family.trained_for(spec.workload), family, clips)
+    check_workload(spec, family, clips)
     check_clips_fit(clips, family, model, spec.model)
     shots: list[EncodedShot] = []
     if spec.validation.is_asked_for:
@@ -128,39 +127,40 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         events.write(Phase(title="Encoding the validation prompts"))
         shots = encode_shots(wanted, spec.validation.negative_prompt, model, family, device)
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
-    start = _start(run, model)
+    parts = family.trained_transformers(spec.experts)
+    starts = _starts(run, model, family, parts)
     events.write(Phase(title="Loading the model"))
-    transformer = load_to_train(model, family, spec, device)
-    if start is not None:
-        start_from(transformer, start)
-    weights = trained_weights(transformer)
-    trained = Trained(family, transformer, new_adamw(weights.values(), spec.optimizer), _average(weights, spec))
+    transformers = nn.ModuleDict({part: load_to_train(model, part, family, spec, device) for part in parts})
+    for part, adapter in starts.items():
+        start_from(transformers[part], adapter)
+    weights = trained_weights(transformers)
+    trained = Trained(family, transformers, new_adamw(weights.values(), spec.optimizer), _average(weights, spec))
     shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
     batches = Batches(
         clips=RecentClips(clips),
         family=family,
         mean_std=latent_mean_std(part_config(model, "vae")),
-        sigmas=sigma_table(shift),
+        sigmas={part: levels for part, levels in sigmas_by_expert(sigma_table(shift), family).items() if part in parts},
         empty_caption=empty,
         spec=spec,
         ranks=run.ranks,
     )
     if not shots:
         return trained, batches, None
-    pipeline = new_pipeline(model, family, transformer, None, shots[0].image is not None)
+    others = {part: load_as_trained(model, part, spec, device) for part in family.transformers if part not in parts}
+    pipeline = new_pipeline(model, family, {**transformers, **others}, None, shots[0].image is not None)
     return trained, batches, Sampler(pipeline, shots)
 
 
-def _start(run: _Run, model: Path) -> Adapter | None:
-    """Read the adapter to begin with, if one is asked for; a run that goes on has its own."""
+def _starts(run: _Run, model: Path, family: Family, parts: Sequence[str]) -> dict[str, Adapter]:
+    """Read the adapters to begin with, if any are asked for; a run that goes on has its own."""
     if not isinstance(run.spec.tuning, Lora) or run.folder.newest_checkpoint() is not None:
-        return None
-    start = read_start(run.spec.tuning, model)
-    if start is not None:
-        told = (f"The adapter to start from changes {start.count} weights.", *start.notices)
-        for notice in told:
+        return {}
+    starts = read_starts(run.spec.tuning, model, family, parts)
+    for start in starts.values():
+        for notice in (f"The adapter to start from changes {start.count} weights.", *start.notices):
             run.events.write(Note(text=notice))
-    return start
+    return starts
 
 
 def _average(weights: Mapping[str, Tensor], spec: TrainSpec) -> MovingAverage | None:
@@ -192,7 +192,8 @@ def _sample_if_due(run: _Run, trained: Trained, sampler: Sampler | None, step: i
 
 def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
     if run.ranks.is_first:
-        run.events.write(save(run.folder, step, loss, trained, run.spec))
+        for made in save(run.folder, step, loss, trained, run.spec):
+            run.events.write(made)
 
 
 def _give_up(run: _Run, trained: Trained, step: int, skipped: int) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from fastvideo_engine.adapters.adapter import Adapter, check_fits
 from fastvideo_engine.adapters.applied import NAME, adapted_layers, adapter_of, keep_adapters_in_float32
-from fastvideo_engine.adapters.files import adapter_file
+from fastvideo_engine.adapters.files import adapter_files
 from fastvideo_engine.adapters.reading import read_adapter
 from fastvideo_engine.adapters.weights import open_weights
 from fastvideo_engine.adapters.writing import widest_format, write_adapter
@@ -38,13 +38,20 @@ def add_adapter(transformer: WanTransformer3DModel, family: Family, lora: Lora, 
     return [weight for _, layer in adapted_layers(transformer) for weight in layer.parameters() if weight.requires_grad]
 
 
-def read_start(lora: Lora, model: Path) -> Adapter | None:
-    """Read the adapter that training is to begin from, checked against the model before its weights are loaded."""
+def read_starts(lora: Lora, model: Path, family: Family, parts: Sequence[str]) -> dict[str, Adapter]:
+    """Read what each transformer is to begin from, checked against the model before its weights are loaded."""
     if lora.init_from is None:
-        return None
-    file = adapter_file(Path(lora.init_from))
+        return {}
+    files = adapter_files(Path(lora.init_from), family.transformers)
+    starts = {part: _checked_start(files[part], model / part, lora) for part in parts if part in files}
+    if not starts:
+        raise ModelError(f"{lora.init_from} is for the other expert than is to be trained; choose its own adapter.")
+    return starts
+
+
+def _checked_start(file: Path, transformer: Path, lora: Lora) -> Adapter:
     adapter = read_adapter(file)
-    check_fits(adapter, open_weights(model / "transformer").shapes, file)
+    check_fits(adapter, open_weights(transformer).shapes, file)
     rank = max((len(layer.down) for layer in adapter.layers.values()), default=0)
     if rank > lora.rank:
         raise ModelError(f"{file} has rank {rank}, but rank {lora.rank} is to be trained; set the rank to {rank}.")

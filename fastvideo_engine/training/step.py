@@ -47,7 +47,7 @@ def _with_gradients(trained: Trained, batches: Iterable[Batch], count: int) -> T
     """Add up the gradients of so many batches, each counting alike, and return their mean loss."""
     losses = []
     for batch in batches:
-        loss = flow_matching_loss(trained.transformer, batch) / count
+        loss = flow_matching_loss(trained.transformers[batch.part], batch) / count
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     return torch.stack(losses).sum()

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from diffusers import WanTransformer3DModel
 from torch import nn
 
 from fastvideo_engine.families import Family
@@ -14,21 +13,24 @@ from fastvideo_engine.training.average import MovingAverage
 
 @dataclass(frozen=True)
 class Trained:
-    """A transformer of a family, the optimizer that moves its trained weights, and where asked for their average."""
+    """The trained transformers of a model, the optimizer that moves their weights, and where asked for their average.
+
+    Most models have one; each has the name of the model's part that it was loaded from.
+    """
 
     family: Family
-    transformer: WanTransformer3DModel
+    transformers: nn.ModuleDict
     adamw: torch.optim.AdamW
     average: MovingAverage | None = None
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
-        return trained_weights(self.transformer)
+        return trained_weights(self.transformers)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Let the transformer be what others shall see: averaged weights where there are any, and no dropout."""
-        self.transformer.eval()
+        """Let the transformers be what others shall see: averaged weights where there are any, and no dropout."""
+        self.transformers.eval()
         if self.average is not None:
             self.average.swap(self.weights)
         try:
@@ -36,9 +38,15 @@ class Trained:
         finally:
             if self.average is not None:
                 self.average.swap(self.weights)
-            self.transformer.train()
+            self.transformers.train()
 
 
-def trained_weights(transformer: nn.Module) -> dict[str, nn.Parameter]:
-    """Return what is trained of a transformer, by name."""
-    return {name: weight for name, weight in transformer.named_parameters() if weight.requires_grad}
+def trained_weights(transformers: nn.ModuleDict) -> dict[str, nn.Parameter]:
+    """Return what is trained of some transformers, by name."""
+    named = transformers.named_parameters()
+    return {weight_name(name): weight for name, weight in named if weight.requires_grad}
+
+
+def weight_name(name: str) -> str:
+    """Name a weight of the first transformer as diffusers does; the second's begins with its part's name."""
+    return name.removeprefix("transformer.")

@@ -14,18 +14,28 @@ from fastvideo_engine.training.lora import add_adapter
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def load_to_train(model: Path, family: Family, spec: TrainSpec, device: torch.device) -> WanTransformer3DModel:
+def load_to_train(
+    model: Path, part: str, family: Family, spec: TrainSpec, device: torch.device
+) -> WanTransformer3DModel:
     """Load a transformer ready to be trained: what moves is float32, what is frozen may be half as wide."""
-    computed_in = _DTYPES.get(spec.precision) or weights_dtype(device)
+    transformer = load_as_trained(model, part, spec, device)
     if isinstance(spec.tuning, Full):
-        transformer = load_transformer(model, device, torch.float32).requires_grad_(True)
-        _compute_in(transformer, computed_in)
+        transformer.requires_grad_(True)
     else:
-        transformer = load_transformer(model, device, computed_in)
         add_adapter(transformer, family, spec.tuning, spec.seed)
     if device.type == "cuda":
         keep_only_attention(transformer)
     return transformer.train()
+
+
+def load_as_trained(model: Path, part: str, spec: TrainSpec, device: torch.device) -> WanTransformer3DModel:
+    """Load a transformer frozen, in the precision of those that are trained, so that they sample together."""
+    computed_in = _DTYPES.get(spec.precision) or weights_dtype(device)
+    if not isinstance(spec.tuning, Full):
+        return load_transformer(model, device, computed_in, part)
+    transformer = load_transformer(model, device, torch.float32, part)
+    _compute_in(transformer, computed_in)
+    return transformer
 
 
 def _compute_in(transformer: WanTransformer3DModel, dtype: torch.dtype) -> None:

@@ -51,6 +51,18 @@ def test_wan_2_2_a14b_image_to_video_has_no_clip(described):
     assert (family.has_image_encoder, family.reads_first_frame_latent) == (False, True)
 
 
+def test_wan_2_2_a14b_has_an_expert_on_either_side_of_its_boundary(tiny_a14b_t2v, tiny_wan):
+    family, other = family_of_folder(tiny_a14b_t2v), family_of_folder(tiny_wan)
+
+    assert (family.expert_boundary, other.expert_boundary) == (0.875, None)
+    assert family.trained_transformers("both") == family.transformers == ("transformer", "transformer_2")
+    assert (family.trained_transformers("high"), family.trained_transformers("low")) == (
+        ("transformer",),
+        ("transformer_2",),
+    )
+    assert other.trained_transformers("both") == other.transformers == ("transformer",)
+
+
 @pytest.mark.parametrize("index", [{"_class_name": "WanPipeline"}, {**_I2V, "image_encoder": [None, None]}])
 def test_wan_2_2_ti2v_5b_has_larger_steps_and_its_own_first_latent(described, index):
     family = family_of_folder(described({**index, "expand_timesteps": True}, {"scale_factor_spatial": 16}))

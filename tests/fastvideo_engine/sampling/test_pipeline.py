@@ -11,7 +11,7 @@ from diffusers import WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from transformers import BatchFeature
 
-from fastvideo_engine.components import load_transformer
+from fastvideo_engine.components import load_scheduler, load_transformer
 from fastvideo_engine.data.conditioning import prepared_for_clip
 from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.families.wan import WAN
@@ -26,7 +26,7 @@ LOOK = Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16)
 @pytest.fixture
 def sampler(tiny_wan):
     def make(guidance_scale=3.0, flow_shift=None) -> Sampler:
-        pipeline = new_pipeline(tiny_wan, WAN, load_transformer(tiny_wan, CPU), flow_shift, False)
+        pipeline = new_pipeline(tiny_wan, WAN, _transformers(tiny_wan), flow_shift, False)
         look = replace(LOOK, guidance_scale=guidance_scale)
         return Sampler(pipeline, encode_shots(one_shot_a_prompt(PROMPTS, [], look), "blurry", tiny_wan, WAN, CPU))
 
@@ -38,6 +38,10 @@ def picture(tmp_path):
     path = tmp_path / "noise.png"
     Image.effect_noise((96, 64), 80).convert("RGB").save(path)
     return str(path)
+
+
+def _transformers(model):
+    return {part: load_transformer(model, CPU, part=part) for part in family_of_folder(model).transformers}
 
 
 def never() -> bool:
@@ -59,7 +63,7 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
     paths = [str(tmp_path / "red.png"), picture]
     Image.new("RGB", (96, 64), "red").save(paths[0])
     family = family_of_folder(tiny_wan_i2v)
-    pipeline = new_pipeline(tiny_wan_i2v, family, load_transformer(tiny_wan_i2v, CPU), None, True)
+    pipeline = new_pipeline(tiny_wan_i2v, family, _transformers(tiny_wan_i2v), None, True)
     shots = encode_shots(one_shot_a_prompt(PROMPTS, paths, LOOK), "blurry", tiny_wan_i2v, family, CPU)
     ours = Sampler(pipeline, shots)
 
@@ -78,7 +82,7 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
 @pytest.mark.parametrize("from_image", [False, True])
 def test_frames_of_the_5b_model_are_those_that_stock_diffusers_makes(tiny_ti2v_5b, picture, from_image):
     family = family_of_folder(tiny_ti2v_5b)
-    pipeline = new_pipeline(tiny_ti2v_5b, family, load_transformer(tiny_ti2v_5b, CPU), None, from_image)
+    pipeline = new_pipeline(tiny_ti2v_5b, family, _transformers(tiny_ti2v_5b), None, from_image)
     wanted = one_shot_a_prompt(["waves"], [picture] if from_image else [], LOOK)
     ours = Sampler(pipeline, encode_shots(wanted, "blurry", tiny_ti2v_5b, family, CPU))
 
@@ -89,6 +93,30 @@ def test_frames_of_the_5b_model_are_those_that_stock_diffusers_makes(tiny_ti2v_5
     else:
         theirs = WanPipeline.from_pretrained(tiny_ti2v_5b)(**asked)
     assert np.abs(ours.frames(0, never) - theirs.frames[0] * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("workload", ["t2v", "i2v"])
+def test_frames_of_two_experts_are_those_that_stock_diffusers_makes(request, picture, workload):
+    model = request.getfixturevalue(f"tiny_a14b_{workload}")
+    family = family_of_folder(model)
+    images = [picture] if workload == "i2v" else []
+    # A shift at which the sampler goes from the one expert to the other on its way.
+    look, shift = replace(LOOK, sampling_steps=4), 3.0
+    shots = encode_shots(one_shot_a_prompt(["waves"], images, look), "blurry", model, family, CPU)
+    transformers = _transformers(model)
+
+    def frames_of(experts):
+        return Sampler(new_pipeline(model, family, experts, shift, bool(images)), shots).frames(0, never)
+
+    asked = {"prompt": "waves", "negative_prompt": "blurry", "guidance_scale": 3.0, "num_inference_steps": 4}
+    asked |= {"height": 64, "width": 96, "num_frames": 9, "generator": torch.Generator().manual_seed(5)}
+    asked |= {"image": Image.open(picture)} if images else {}
+    stock = (WanImageToVideoPipeline if images else WanPipeline).from_pretrained(model)
+    stock.scheduler = load_scheduler(model, shift)
+    theirs = stock(**asked).frames[0] * 255
+    assert np.abs(frames_of(transformers) - theirs).max() <= 0.51
+    for part, other in (("transformer", "transformer_2"), ("transformer_2", "transformer")):
+        assert np.abs(frames_of({**transformers, part: transformers[other]}) - theirs).max() > 1
 
 
 def _resizing_in_torch(model):

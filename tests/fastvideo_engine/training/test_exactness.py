@@ -16,8 +16,8 @@ TEXT, SIGMA = torch.randn(2, 512, 32, generator=torch.Generator().manual_seed(1)
 def transformers_of():
     """Load a transformer to train, and a copy in float64 to compare with."""
 
-    def load(model):
-        transformer = load_transformer(model, torch.device("cpu")).requires_grad_(True)
+    def load(model, part="transformer"):
+        transformer = load_transformer(model, torch.device("cpu"), part=part).requires_grad_(True)
         return transformer, deepcopy(transformer).double()
 
     return load
@@ -44,17 +44,24 @@ def _assert_same(transformer, batch, reference, predicted, frames=slice(None)):
         assert (ours.grad - theirs.grad).norm() <= 1e-5 * theirs.grad.norm()
 
 
-def test_text_to_video(tiny_wan, transformers_of):
-    transformer, reference = transformers_of(tiny_wan)
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [("tiny_wan", "transformer"), ("tiny_a14b_t2v", "transformer"), ("tiny_a14b_t2v", "transformer_2")],
+)
+def test_text_to_video(request, transformers_of, model, part):
+    transformer, reference = transformers_of(request.getfixturevalue(model), part)
     latents, noise = _latents_and_noise(16)
     predicted = reference(_noisy(latents, noise), SIGMA.double() * 1000, TEXT.double(), return_dict=False)[0]
     _assert_same(transformer, Batch(latents, TEXT, noise, SIGMA), reference, predicted)
 
 
-@pytest.mark.parametrize("model", ["tiny_wan_i2v", "tiny_a14b_i2v"])
-def test_image_to_video_with_channels_of_the_first_frame(request, model, transformers_of):
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [("tiny_wan_i2v", "transformer"), ("tiny_a14b_i2v", "transformer"), ("tiny_a14b_i2v", "transformer_2")],
+)
+def test_image_to_video_with_channels_of_the_first_frame(request, transformers_of, model, part):
     model = request.getfixturevalue(model)
-    transformer, reference = transformers_of(model)
+    transformer, reference = transformers_of(model, part)
     latents, noise = _latents_and_noise(16)
     seen = torch.randn(2, 257, 32) if (model / "image_encoder").is_dir() else None
     condition = _condition_of_diffusers(model)

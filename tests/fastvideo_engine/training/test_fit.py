@@ -10,10 +10,11 @@ import pytest
 from fastvideo_engine.components import vae_fingerprint
 from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
 from fastvideo_engine.data.parquet import Provenance
-from fastvideo_engine.errors import DataError, ModelError, SpecError
+from fastvideo_engine.errors import DataError, SpecError
 from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.families.wan import WAN
-from fastvideo_engine.training.fit import check_clips_fit, check_model_fits, check_workload
+from fastvideo_engine.specs import TrainSpec
+from fastvideo_engine.training.fit import check_clips_fit, check_workload
 
 NAME = "some/wan"
 
@@ -72,7 +73,6 @@ def test_clips_of_other_shapes_are_refused(clips, tiny_wan, changed_config, sett
 
 
 def test_image_to_video_clips_fit_an_image_to_video_model(image_clips, tiny_wan_i2v):
-    check_model_fits(tiny_wan_i2v, NAME)
     check_clips_fit(image_clips, family_of_folder(tiny_wan_i2v), tiny_wan_i2v, NAME)
 
 
@@ -95,17 +95,21 @@ def test_a_workload_that_a_model_is_not_made_for_is_refused(clips, tiny_wan, tin
     wan, wan_i2v, both = (family_of_folder(model) for model in (tiny_wan, tiny_wan_i2v, tiny_ti2v_5b))
     assert [family.trained_for("auto") for family in (wan, wan_i2v, both)] == ["t2v", "i2v", "t2v"]
     for workload in ("t2v", "i2v"):
-        check_workload(workload, both, clips)
+        check_workload(_asked(workload), both, clips)
     with pytest.raises(SpecError, match="Wan is not made for i2v; choose the workload t2v, or another model"):
-        check_workload("i2v", wan, clips)
+        check_workload(_asked("i2v"), wan, clips)
     with pytest.raises(SpecError, match="Wan I2V is not made for t2v; choose the workload i2v, or another model"):
-        check_workload("t2v", wan_i2v, clips)
+        check_workload(_asked("t2v"), wan_i2v, clips)
     with pytest.raises(DataError, match="nothing is left to learn; preprocess with at least 5 frames"):
-        check_workload("i2v", both, replace(clips, latent_shape=(48, 1, 4, 6)))
+        check_workload(_asked("i2v"), both, replace(clips, latent_shape=(48, 1, 4, 6)))
 
 
-def test_a_model_of_two_experts_is_refused_for_training(tiny_wan, tmp_path):
-    model = Path(shutil.copytree(tiny_wan, tmp_path / "two"))
-    (model / "transformer_2").mkdir()
-    with pytest.raises(ModelError, match=r"has two experts"):
-        check_model_fits(model, "it")
+def test_one_of_two_experts_is_refused_for_a_model_without_them(clips, tiny_a14b_t2v):
+    for experts in ("both", "high", "low"):
+        check_workload(_asked("auto", experts), family_of_folder(tiny_a14b_t2v), clips)
+    with pytest.raises(SpecError, match="Wan has no experts for high and low noise; leave the experts at both"):
+        check_workload(_asked("auto", "high"), WAN, clips)
+
+
+def _asked(workload, experts="both"):
+    return TrainSpec(model="m", parquet="p", workload=workload, experts=experts)

@@ -25,7 +25,7 @@ def _state(folder):
 
 def _weights(folder):
     newest = folder.newest_checkpoint()
-    whole = newest.transformer / "diffusion_pytorch_model.safetensors"
+    whole = newest.transformer("transformer") / "diffusion_pytorch_model.safetensors"
     return load_file(whole) if whole.exists() else _state(folder)["weights"]
 
 
