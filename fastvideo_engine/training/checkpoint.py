@@ -130,12 +130,12 @@ def _read(file: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _check_same_tuning(before: dict[str, Any], now: dict[str, Any]) -> None:
-    if before != now:
-        raise SpecError(
-            f"This run was begun with {_in_words(before)} and cannot go on with {_in_words(now)}; "
-            "start a new run for that."
-        )
+    # Only what the run was begun with: it may be older than some of the settings.
+    differing = [name for name in before if before[name] != now.get(name)]
+    if differing:
+        was, is_now = (_in_words(tuning, differing) for tuning in (before, now))
+        raise SpecError(f"This run was begun with {was} and cannot go on with {is_now}; start a new run for that.")
 
 
-def _in_words(tuning: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in tuning.items())
+def _in_words(tuning: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name} {tuning[name]}" for name in names if name in tuning)
