@@ -1,0 +1,67 @@
+"""Tell from the pixels of a clip what the small world shows: which colour, which way it moves, how its height changes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, MOTIONS, PRESS
+
+_FEWEST_PIXELS = 12
+_LEAST_WAY = 6.0  # pixels from the first frame to the last, below which a shape counts as standing still
+_PALETTE = np.array([*COLOURS.values(), *BACKGROUNDS.values(), PRESS], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a clip shows; None where no shape could be made out."""
+
+    colour: str | None
+    motion: str | None
+    height_left: float | None
+    """Height of the shape in the last frame, as a share of that in the first."""
+
+
+def judge(frames: np.ndarray) -> Seen:
+    """Judge a clip THWC uint8 by the nearest colour of the palette at each pixel."""
+    nearest = np.stack([_nearest(frame) for frame in frames])
+    shown = nearest < len(COLOURS)
+    counts = np.bincount(nearest[shown], minlength=len(COLOURS))
+    if counts.max(initial=0) < _FEWEST_PIXELS * len(frames):
+        return Seen(None, None, None)
+    colour = int(counts.argmax())
+    masks = nearest == colour
+    return Seen(list(COLOURS)[colour], _motion(masks), _height_left(masks))
+
+
+def _nearest(frame: np.ndarray) -> np.ndarray:
+    """Return for each pixel the number of the nearest colour: shapes' first, then backgrounds', then the press's."""
+    distance = np.square(frame[:, :, None, :] - _PALETTE).sum(axis=-1)
+    number: np.ndarray = distance.argmin(axis=-1)
+    return number
+
+
+def _motion(masks: np.ndarray) -> str | None:
+    """Name the direction of the centroid's way, fitted by a line over time; None for standing still."""
+    seen = [(time, *_centroid(mask)) for time, mask in enumerate(masks) if mask.sum() >= _FEWEST_PIXELS]
+    if len(seen) < 2:
+        return None
+    time, across, down = np.array(seen).T
+    way = np.array([np.polyfit(time, place, 1)[0] for place in (across, down)]) * (len(masks) - 1)
+    if np.abs(way).max() < _LEAST_WAY:
+        return None
+    return max(MOTIONS, key=lambda name: float(np.dot(way, MOTIONS[name])))
+
+
+def _centroid(mask: np.ndarray) -> tuple[float, float]:
+    down, across = np.nonzero(mask)
+    return float(across.mean()), float(down.mean())
+
+
+def _height_left(masks: np.ndarray) -> float | None:
+    first, last = _height(masks[0]), _height(masks[-1])
+    return last / first if first else None
+
+
+def _height(mask: np.ndarray) -> int:
+    """Count the rows that show the shape, stray pixels aside."""
+    return int((mask.sum(axis=1) >= 2).sum())
