@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ def build(folder: Path) -> None:
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(_SEED)
-        tokenizer = _tokenizer()
+        tokenizer = tokenizer_of([])
         pipeline = WanPipeline(
             tokenizer=tokenizer,
             text_encoder=_text_encoder(len(tokenizer)),
@@ -38,10 +39,10 @@ def build(folder: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    """Make a tokenizer of single characters, and of bytes for those it lacks, so that it takes any text."""
+def tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of some words, of characters for others and of bytes for the rest, so that it takes any text."""
     characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    pieces = [*_SPECIAL, "▁", *characters, *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces = [*_SPECIAL, "▁", *characters, *(f"▁{word}" for word in words if f"▁{word}" not in characters), *(f"<0x{byte:02X}>" for byte in range(256))]
     tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=2, byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
