@@ -42,7 +42,13 @@ def build(folder: Path) -> None:
 def tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
     """Make a tokenizer of some words, of characters for others and of bytes for the rest, so that it takes any text."""
     characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    pieces = [*_SPECIAL, "▁", *characters, *(f"▁{word}" for word in words if f"▁{word}" not in characters), *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces = [
+        *_SPECIAL,
+        "▁",
+        *characters,
+        *(f"▁{word}" for word in words if f"▁{word}" not in characters),
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+    ]
     tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=2, byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])

@@ -31,12 +31,14 @@ def attend_to_padding_once(transformer: WanTransformer3DModel) -> None:
     Meant for the CPU: to know how much is padding costs a GPU a halt, and a mask the fastest kernels.
     """
     padding = _Padding()
-    transformer.register_forward_pre_hook(lambda _model, given, named: _shorten(padding, given, named), with_kwargs=True)
+    transformer.register_forward_pre_hook(
+        lambda _model, given, named: (given, _shortened(named, padding)), with_kwargs=True
+    )
     for block in transformer.blocks:
         block.attn2.set_processor(_TextAttention(padding))
 
 
-def _shorten(padding: _Padding, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _shortened(named: Mapping[str, Any], padding: _Padding) -> dict[str, Any]:
     """Cut the text after its longest caption and one row of zeros, and note how many rows that one stands for."""
     text: Tensor = named[_TEXT]
     length = text.shape[1]
@@ -44,11 +46,10 @@ def _shorten(padding: _Padding, given: tuple[Any, ...], named: Mapping[str, Any]
     kept = ((text != 0).any(dim=-1) * numbers).amax(dim=1, keepdim=True)  # rows of each caption, B1
     padding.rows = min(length, int(kept.max()) + 1)
     row = numbers[: padding.rows] - 1
-    of_padding = torch.full_like(kept, -math.inf, dtype=torch.float32)
-    of_padding = torch.where(kept < length, (length - kept).clamp(min=1).log(), of_padding)
+    of_padding = torch.where(kept < length, (length - kept).double().log(), -math.inf)
     score = torch.where(row < kept, 0.0, torch.where(row == kept, of_padding, -math.inf))
     padding.score = score[:, None, None, :]
-    return given, {**named, _TEXT: text[:, : padding.rows]}
+    return {**named, _TEXT: text[:, : padding.rows]}
 
 
 class _TextAttention:

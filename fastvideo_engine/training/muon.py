@@ -1,6 +1,7 @@
-"""Muon, which turns the momentum of a matrix into its nearest orthogonal one (Jordan et al., 2024, kellerjordan.github.io).
+"""Muon, which turns the momentum of a matrix into its nearest orthogonal one.
 
-torch.optim.Muon takes matrices only; here the kernel of a convolution counts as one, of its outputs by all the rest.
+The source is Jordan et al., 2024, kellerjordan.github.io/posts/muon. torch.optim.Muon takes matrices only; here the
+kernel of a convolution counts as one, of its outputs by all the rest.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(weights, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, _closure: None = None) -> None:  # type: ignore[override]
         """Move each weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:

@@ -14,8 +14,8 @@ from fastvideo_engine.run_folder import forget_folder
 from fastvideo_engine.seeds import generator_of
 from fastvideo_engine.specs.train_vae import VaeRecipe, VaeStage
 from fastvideo_engine.training.muon import Muon
-from fastvideo_engine.world.drawing import draw
-from fastvideo_engine.world.scenes import FRAMES, any_scene
+from fastvideo_engine.world.drawing import draw, draw_moment
+from fastvideo_engine.world.scenes import any_scene
 
 _MUON_TIMES = 10  # the learning rate of the kernels, in AdamW's
 _WARMUP_STEPS = 100
@@ -23,6 +23,8 @@ _FINAL_SHARE = 0.02  # of the learning rate, when a stage is over
 _ABSOLUTE_ERROR, _SQUARED_ERROR = 0.2, 2.0
 _STEPS_BETWEEN_CHECKPOINTS = 100
 _HELD_OUT_SEED = 0
+_HELD_OUT_CLIPS = 32
+_CLIPS_FOR_STATISTICS = 256
 _TOLD_EVERY = 50
 
 
@@ -46,15 +48,14 @@ def train(recipe: VaeRecipe, folder: Path) -> None:
     beside.replace(folder / "vae")
 
 
-def reconstruct(vae: AutoencoderKLWan, frames: Tensor, latent_noise: float, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Encode and decode frames BCTHW; return them, and the latents BCTHW.
+def reconstruct(vae: AutoencoderKLWan, frames: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Encode frames BCTHW, add noise to the latents, and decode; return the new frames, and the latents BCTHW.
 
     Unlike `AutoencoderKLWan.decode` this does not clamp what comes out, since a clamped pixel has no gradient; all
     frames but the first go at once, which gives the same numbers as four at a time.
     """
     latents = encode(vae, frames)
-    seen = latents if noise is None else latents + latent_noise * noise
-    return decode(vae, seen), latents
+    return decode(vae, latents if noise is None else latents + noise), latents
 
 
 def encode(vae: AutoencoderKLWan, frames: Tensor) -> Tensor:
@@ -93,9 +94,7 @@ def _first_and_rest(video: Tensor) -> list[Tensor]:
 def _new_training(recipe: VaeRecipe) -> _Training:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        vae = AutoencoderKLWan(
-            base_dim=recipe.base_dim, dim_mult=recipe.dim_mult, num_res_blocks=recipe.num_res_blocks
-        )
+        vae = AutoencoderKLWan(base_dim=recipe.base_dim, dim_mult=recipe.dim_mult, num_res_blocks=recipe.num_res_blocks)
     for weight in vae.parameters():
         if weight.dim() == 5:
             weight.data = weight.data.to(memory_format=torch.channels_last_3d)
@@ -112,7 +111,7 @@ def _is_inner(name: str) -> bool:
 def _train_stage(training: _Training, recipe: VaeRecipe, number: int, done: int, folder: Path) -> None:
     stage = recipe.stages[number]
     clips = _clips(recipe.clips, stage.frames, recipe.seed + 1 + number)
-    held_out = held_out_clips(32, stage.frames)
+    held_out = held_out_clips(_HELD_OUT_CLIPS, stage.frames)
     for step in range(done + 1, stage.steps + 1):
         _set_rate(training, stage, step)
         generator = generator_of("vae", recipe.seed, number, step)
@@ -122,16 +121,15 @@ def _train_stage(training: _Training, recipe: VaeRecipe, number: int, done: int,
             print(f"{stage.frames} frames, step {step} of {stage.steps}: loss {loss:.4f}", flush=True)
         if step % _STEPS_BETWEEN_CHECKPOINTS == 0 or step == stage.steps:
             _save(training, number, step, folder)
-            quality = _quality(training.vae, held_out)
-            print(f"{stage.frames} frames, step {step} of {stage.steps}: {quality:.2f} dB on held-out clips", flush=True)
+            print(f"{_quality(training.vae, held_out):.2f} dB on held-out clips", flush=True)
 
 
 def _take_step(training: _Training, recipe: VaeRecipe, frames: Tensor, generator: torch.Generator) -> float:
     vae = training.vae
     size = (len(frames), vae.config.z_dim, (frames.shape[2] + 3) // 4, frames.shape[3] // 8, frames.shape[4] // 8)
-    noise = torch.randn(size, generator=generator)
+    noise = recipe.latent_noise * torch.randn(size, generator=generator)
     with torch.autocast("cpu", torch.bfloat16):
-        again, latents = reconstruct(vae, frames, recipe.latent_noise, noise)
+        again, latents = reconstruct(vae, frames, noise)
     error = again.float() - frames
     loss = _SQUARED_ERROR * error.square().mean() + _ABSOLUTE_ERROR * error.abs().mean()
     penalty = recipe.latent_penalty * latents.float().square().mean()
@@ -154,14 +152,15 @@ def _set_rate(training: _Training, stage: VaeStage, step: int) -> None:
 @torch.no_grad()
 def _quality(vae: AutoencoderKLWan, frames: Tensor) -> float:
     with torch.autocast("cpu", torch.bfloat16):
-        again, _ = reconstruct(vae, frames, 0.0, None)
+        again, _ = reconstruct(vae, frames)
     return psnr(again, frames).mean().item()
 
 
 @torch.no_grad()
 def _keep_statistics(vae: AutoencoderKLWan, recipe: VaeRecipe) -> None:
     """Note the latents' mean and deviation in the config, and give a sampled latent the noise trained with."""
-    parts = [encode(vae, part) for part in torch.split(_as_tensor(_clips(256, FRAMES, recipe.seed)), 16)]
+    clips = _clips(min(recipe.clips, _CLIPS_FOR_STATISTICS), recipe.stages[-1].frames, recipe.seed)
+    parts = [encode(vae, part) for part in torch.split(_as_tensor(clips), 16)]
     latents = torch.cat(parts)
     vae.register_to_config(
         latents_mean=latents.mean(dim=(0, 2, 3, 4)).tolist(), latents_std=latents.std(dim=(0, 2, 3, 4)).tolist()
@@ -177,7 +176,7 @@ def _clips(count: int, frames: int, seed: int) -> np.ndarray:
     scenes = [any_scene(random) for _ in range(count)]
     if frames > 1:
         return np.stack([draw(scene, frames) for scene in scenes])
-    return np.stack([draw(scene, FRAMES)[int(random.integers(FRAMES))][None] for scene in scenes])
+    return np.stack([draw_moment(scene, random.uniform())[None] for scene in scenes])
 
 
 def _as_tensor(clips: np.ndarray) -> Tensor:

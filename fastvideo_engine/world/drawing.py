@@ -18,17 +18,18 @@ _ACROSS, _DOWN = _fine[None, :], _fine[:, None]
 
 def draw(scene: Scene, frames: int) -> np.ndarray:
     """Draw a scene as frames THWC uint8; it takes all of them, however many there are."""
-    return np.stack([_frame(scene, number / max(1, frames - 1)) for number in range(frames)])
+    return np.stack([draw_moment(scene, number / max(1, frames - 1)) for number in range(frames)])
 
 
-def _frame(scene: Scene, time: float) -> np.ndarray:
+def draw_moment(scene: Scene, time: float) -> np.ndarray:
+    """Draw a scene as it is at a time from 0, its beginning, to 1, its end: one frame HWC uint8."""
     x, y, half_width, half_height = _pose(scene, time)
     picture = np.full((SIZE, SIZE, 3), BACKGROUNDS[scene.background], dtype=np.float64)
     covered = _inside(scene.shape, (_ACROSS - x) / half_width, (_DOWN - y) / half_height)
     _paint(picture, covered, COLOURS[scene.colour])
     if scene.action == "crush":
         edge = y - half_height - _PRESS_GAP * max(0.0, 1 - time / _TOUCH)
-        _paint(picture, (_DOWN < edge) & (np.abs(_ACROSS - x) < scene.radius * _PRESS_WIDTH), PRESS)
+        _paint(picture, (edge > _DOWN) & (np.abs(_ACROSS - x) < scene.radius * _PRESS_WIDTH), PRESS)
     return np.rint(picture).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Tell from the pixels of a clip what the small world shows: which colour, which way it moves, how its height changes."""
+"""Tell from the pixels of a clip of the small world which colour moves which way, and how its height changes."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, MOTIONS, PRESS
 
 _FEWEST_PIXELS = 12
 _LEAST_WAY = 6.0  # pixels from the first frame to the last, below which a shape counts as standing still
-_PALETTE = np.array([*COLOURS.values(), *BACKGROUNDS.values(), PRESS], dtype=np.float64)
+_PALETTE = np.array([*COLOURS.values(), *BACKGROUNDS.values(), PRESS], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Seen:
 
 def judge(frames: np.ndarray) -> Seen:
     """Judge a clip THWC uint8 by the nearest colour of the palette at each pixel."""
-    nearest = np.stack([_nearest(frame) for frame in frames])
+    nearest = _nearest(frames)
     shown = nearest < len(COLOURS)
     counts = np.bincount(nearest[shown], minlength=len(COLOURS))
     if counts.max(initial=0) < _FEWEST_PIXELS * len(frames):
@@ -33,9 +33,10 @@ def judge(frames: np.ndarray) -> Seen:
     return Seen(list(COLOURS)[colour], _motion(masks), _height_left(masks))
 
 
-def _nearest(frame: np.ndarray) -> np.ndarray:
+def _nearest(frames: np.ndarray) -> np.ndarray:
     """Return for each pixel the number of the nearest colour: shapes' first, then backgrounds', then the press's."""
-    distance = np.square(frame[:, :, None, :] - _PALETTE).sum(axis=-1)
+    # The square of the pixel itself is the same for all colours.
+    distance = np.square(_PALETTE).sum(axis=1) - 2 * (frames.astype(np.float32) @ _PALETTE.T)
     number: np.ndarray = distance.argmin(axis=-1)
     return number
 
