@@ -9,19 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from fastvideo_engine.command_line import (
-    BENCH,
-    EXPORT,
-    EXTRACT,
-    INSPECT,
-    MERGE,
-    SMALL_MODEL,
-    TOOLS,
-    Asked,
-    keep_spec,
-    spec_asked_for,
-    understand,
-)
+from fastvideo_engine.command_line import Asked, keep_spec, spec_asked_for, understand
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
@@ -42,13 +30,6 @@ _RUNNERS = {
     "preprocess": "fastvideo_engine.data.preprocess",
     "train": "fastvideo_engine.training.loop",
     "generate": "fastvideo_engine.sampling.generate",
-}
-_TOOL_RUNNERS = {
-    INSPECT: "fastvideo_engine.data.inspect",
-    BENCH: "fastvideo_engine.bench.preprocess",
-    EXPORT: "fastvideo_engine.adapters.export",
-    MERGE: "fastvideo_engine.adapters.merge",
-    EXTRACT: "fastvideo_engine.adapters.extract",
 }
 _STORAGE = {
     errno.ENOSPC: "The disk is full",
@@ -77,17 +58,14 @@ def carry_out(asked: Asked) -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:  # the border: whatever happens inside, its user reads a sentence
-        _say_why(error, None if asked.kind in TOOLS else asked.folder)
+        _say_why(error, None if asked.runner else asked.folder)
         return 1
     return 0
 
 
 def _do(asked: Asked) -> None:
-    if asked.kind == SMALL_MODEL:
-        importlib.import_module("fastvideo_engine.small_model").build(asked.folder.path)
-        return
-    if asked.kind in _TOOL_RUNNERS:
-        importlib.import_module(_TOOL_RUNNERS[asked.kind]).run(**asked.given)
+    if asked.runner is not None:
+        importlib.import_module(asked.runner).run(**asked.given)
         return
     spec, folder = spec_asked_for(asked), asked.folder
     if spec.processes > 1 and "RANK" not in os.environ:

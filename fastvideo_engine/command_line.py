@@ -14,6 +14,7 @@ from fastvideo_engine.errors import SpecError
 from fastvideo_engine.run_folder import RunFolder, write_whole
 from fastvideo_engine.specs import GenerateSpec, ImportSpec, JobSpec, PreprocessSpec, TrainSpec, read_spec, spec_from
 from fastvideo_engine.specs.base import read_settings, with_setting
+from fastvideo_engine.tools import TOOLS, add_tools
 
 SPECS: dict[str, type[JobSpec]] = {
     "import": ImportSpec,
@@ -21,14 +22,6 @@ SPECS: dict[str, type[JobSpec]] = {
     "train": TrainSpec,
     "generate": GenerateSpec,
 }
-SMALL_MODEL = "small-model"
-INSPECT = "inspect"
-BENCH = "bench"
-EXPORT = "export"
-MERGE = "merge"
-EXTRACT = "extract"
-TOOLS = (SMALL_MODEL, INSPECT, BENCH, EXPORT, MERGE, EXTRACT)
-"""What is no job: it has no run folder and reports to its terminal alone."""
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
 _MAY_DIFFER = {
     "train": {"steps"},
@@ -42,15 +35,6 @@ _MAY_DIFFER = {
         "output.flush_frequency",
     },
 }
-
-_BENCH_SIZES = (
-    ("clips", 64, "clips to generate and preprocess"),
-    ("height", 480, "their height"),
-    ("width", 832, "their width"),
-    ("frames", 17, "frames taken of each"),
-    ("rounds", 4, "rounds to share the clips out over"),
-    ("rows", 64, "rows of Parquet, each of a clip of 77 frames, to time reading with"),
-)
 
 
 @dataclass(frozen=True)
@@ -69,6 +53,8 @@ class Asked:
     settings: Sequence[str] = ()
     notices: Sequence[str] = ()
     die_with_parent: bool = False
+    runner: str | None = None
+    """The module that does it, of what is no job."""
 
 
 def understand(arguments: Sequence[str]) -> Asked:
@@ -77,11 +63,9 @@ def understand(arguments: Sequence[str]) -> Asked:
     if arguments and arguments[0] in (*SPECS, *TOOLS):
         typed = _command_parser().parse_args(arguments)
         kind = typed.command
-        if kind == SMALL_MODEL:
-            return Asked(RunFolder(typed.folder), kind, command)
         if kind in TOOLS:
-            given = {name: value for name, value in vars(typed).items() if name not in ("command", "what")}
-            return Asked(RunFolder(Path()), kind, command, given=given)
+            given = {name: value for name, value in vars(typed).items() if name not in ("command", "what", "runner")}
+            return Asked(RunFolder(Path()), kind, command, given=given, runner=typed.runner)
         return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
     typed = _folder_parser().parse_args(arguments)
     return Asked(RunFolder(typed.run_folder), None, command, die_with_parent=typed.die_with_parent)
@@ -131,7 +115,7 @@ def _folder_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fastvideo_engine",
         description="Do what the spec.yaml in a run folder says.",
-        epilog=f"Or begin with {', '.join(SPECS)} or {' or '.join(TOOLS)}, each of which has its own --help.",
+        epilog=f"Or begin with {', '.join(SPECS)} or {', '.join(TOOLS)}, each of which has its own --help.",
     )
     parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="holds spec.yaml; results go there")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the process that started this ends")
@@ -155,58 +139,8 @@ def _command_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--output", metavar="DIR", type=Path, required=True, help="the run folder; results go there"
         )
-    small = commands.add_parser(SMALL_MODEL, description="Write a small model with random weights, to try things out.")
-    small.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
-    inspect = commands.add_parser(INSPECT, description="Show what Parquet of preprocessed clips holds.")
-    inspect.add_argument("parquet", metavar="PARQUET", type=Path, help="a Parquet file, or a folder of them")
-    inspect.add_argument("--decode", metavar="N", type=int, default=0, help="decode so many rows back to mp4")
-    inspect.add_argument("--output", metavar="DIR", type=Path, default=Path("inspected"), help="where these go")
-    inspect.add_argument("--model", metavar="MODEL", help="whose VAE decodes; without it, the one that the rows name")
-    bench = commands.add_parser(BENCH, description="Measure the engine against a plain loop, on generated clips.")
-    bench.add_argument("what", choices=["preprocess"], help="what to measure")
-    for name, default, text in _BENCH_SIZES:
-        bench.add_argument(f"--{name}", metavar="N", type=_count, default=default, help=f"{text}; {default} by default")
-    bench.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
-    _add_adapter_tools(commands)
+    add_tools(commands)
     return parser
-
-
-def _add_adapter_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the tools that turn adapters into other files, into models, and models into adapters."""
-    export = commands.add_parser(EXPORT, description="Write an adapter of any tool in the format of another.")
-    _add_adapter(export)
-    export.add_argument(
-        "--format",
-        dest="form",
-        choices=["universal", "diffusers", "fastvideo", "comfyui"],
-        default="universal",
-        help="whose reader it is for; universal, the default, is read by all three",
-    )
-    export.add_argument("--alpha", metavar="A", type=float, help="of a file that does not say its alpha itself")
-    export.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write it")
-    merge = commands.add_parser(MERGE, description="Merge an adapter into a base model.")
-    merge.add_argument("--model", metavar="MODEL", required=True, help="a Hugging Face id, or a folder")
-    _add_adapter(merge)
-    merge.add_argument("--strength", metavar="S", type=float, default=1.0, help="1, the default, is as trained")
-    merge.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the new model")
-    extract = commands.add_parser(EXTRACT, description="Extract an adapter from a finetuned model.")
-    extract.add_argument("--base", metavar="MODEL", required=True, help="what it was finetuned from")
-    extract.add_argument("--finetuned", metavar="MODEL", required=True, help="a model, or its transformer/ alone")
-    extract.add_argument("--rank", metavar="R", type=_count, required=True, help="size of the adapter; more keeps more")
-    extract.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write the adapter")
-
-
-def _add_adapter(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--adapter", metavar="FILE", type=Path, required=True, help="a LoRA of any tool, or the folder it is in"
-    )
-
-
-def _count(typed: str) -> int:
-    count = int(typed)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{typed} is less than 1")
-    return count
 
 
 def _described(part: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -16,6 +16,11 @@ _TEXT_WIDTH = 64
 _SPECIAL = ("<pad>", "</s>", "<unk>")  # in T5's order, so that their numbers are T5's
 
 
+def run(folder: Path) -> None:
+    """Write the model where a command line asks for it."""
+    build(folder)
+
+
 def build(folder: Path) -> None:
     """Write the model to a folder, which is there only once it is whole; the same weights each time."""
     folder.parent.mkdir(parents=True, exist_ok=True)

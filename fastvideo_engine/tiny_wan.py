@@ -14,6 +14,7 @@ from diffusers import (
 )
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
+from fastvideo_engine.errors import SpecError
 from fastvideo_engine.run_folder import forget_folder
 from fastvideo_engine.small_model import tokenizer_of
 from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, EFFECTS, MOTIONS, SHAPES
@@ -23,6 +24,19 @@ _TEXT_WIDTH = 128
 _IMAGE_WIDTH = 128
 _IMAGE_SIZE = 64
 _SHAPE = {"num_attention_heads": 4, "attention_head_dim": 64, "ffn_dim": 1024, "num_layers": 5, "freq_dim": 128}
+
+
+def run(vae: Path | None, widen: Path | None, start: Path | None, transformer: Path | None, out: Path) -> None:
+    """Write the model that the arguments ask for."""
+    if vae is not None:
+        build_start(vae, out)
+    elif widen is not None:
+        build_image_start(widen, out)
+    elif start is not None and transformer is not None:
+        finish(start, transformer, out)
+    else:
+        raise SpecError("Say what to begin with: --vae, --widen, or --start with --transformer.")
+    print(f"Wrote {out}.")
 
 
 def build_start(vae: Path, out: Path) -> None:

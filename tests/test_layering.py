@@ -21,6 +21,7 @@ HEAVY_MODULES = (
     "fastvideo_engine.sampling",
     "fastvideo_engine.seeds",
     "fastvideo_engine.small_model",
+    "fastvideo_engine.tiny_wan",
     "fastvideo_engine.training",
 )
 DATABASE_AND_QUEUE = ("sqlmodel", "sqlalchemy", "celery", "redis", "kombu")

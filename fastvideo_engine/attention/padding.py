@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
+from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
 _TEXT = "encoder_hidden_states"
@@ -60,7 +61,7 @@ class _TextAttention:
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: WanAttention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         _mask: None = None,
@@ -83,4 +84,4 @@ class _TextAttention:
 
 
 def _heads(rows: Tensor, heads: int) -> Tensor:
-    return rows.unflatten(2, (heads, -1)).transpose(1, 2)
+    return rows.view(*rows.shape[:2], heads, -1).transpose(1, 2)

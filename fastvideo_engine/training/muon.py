@@ -46,4 +46,5 @@ def orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide is matrix else x.T
+    found: Tensor = x if wide is matrix else x.T
+    return found

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from fastvideo_engine.errors import SpecError
 from fastvideo_engine.run_folder import forget_folder
 from fastvideo_engine.seeds import generator_of
+from fastvideo_engine.specs.base import in_words, read_settings
 from fastvideo_engine.specs.train_vae import VaeRecipe, VaeStage
 from fastvideo_engine.training.muon import Muon
 from fastvideo_engine.world.drawing import draw, draw_moment
@@ -33,6 +36,17 @@ class _Training:
     vae: AutoencoderKLWan
     muon: Muon
     adamw: torch.optim.AdamW
+
+
+def run(recipe: Path, out: Path) -> None:
+    """Train as a recipe file says."""
+    # Numbers too small for the usual format would make a CPU many times slower.
+    torch.set_flush_denormal(True)
+    try:
+        asked = VaeRecipe.model_validate(read_settings(recipe))
+    except ValidationError as error:
+        raise SpecError(f"{recipe} does not hold: {in_words(error)}.") from None
+    train(asked, out)
 
 
 def train(recipe: VaeRecipe, folder: Path) -> None:
@@ -133,7 +147,7 @@ def _take_step(training: _Training, recipe: VaeRecipe, frames: Tensor, generator
     error = again.float() - frames
     loss = _SQUARED_ERROR * error.square().mean() + _ABSOLUTE_ERROR * error.abs().mean()
     penalty = recipe.latent_penalty * latents.float().square().mean()
-    (loss + penalty).backward()
+    (loss + penalty).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
     for optimizer in (training.muon, training.adamw):
         optimizer.step()

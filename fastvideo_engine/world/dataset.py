@@ -17,6 +17,12 @@ HELD_OUT_KINDS = 64
 _SPLIT_SEED = 0
 
 
+def run(effect: str | None, clips: int, frames: int, seed: int, out: Path) -> None:
+    """Write a dataset and say where."""
+    write_dataset(out, effect, clips, frames, seed)
+    print(f"Wrote {clips} clips with captions to {out}.")
+
+
 def write_dataset(folder: Path, effect: str | None, clips: int, frames: int, seed: int) -> None:
     """Write `videos/` and `videos2caption.json`, the same ones for the same seed.
 

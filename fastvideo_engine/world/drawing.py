@@ -52,12 +52,14 @@ def _pose(scene: Scene, time: float) -> tuple[float, float, float, float]:
 def _inside(shape: str, across: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Tell which points lie in a shape that reaches from -1 to 1 both ways."""
     if shape == "circle":
-        return across**2 + down**2 <= 1
-    if shape == "square":
-        return np.maximum(np.abs(across), np.abs(down)) <= 0.9
-    if shape == "diamond":
-        return np.abs(across) + np.abs(down) <= 1
-    return (down <= 1) & (np.abs(across) <= (down + 1) / 2)
+        covered = across**2 + down**2 <= 1
+    elif shape == "square":
+        covered = np.maximum(np.abs(across), np.abs(down)) <= 0.9
+    elif shape == "diamond":
+        covered = np.abs(across) + np.abs(down) <= 1
+    else:  # a triangle that stands on its side
+        covered = (down <= 1) & (np.abs(across) <= (down + 1) / 2)
+    return np.asarray(covered)
 
 
 def _paint(picture: np.ndarray, covered: np.ndarray, colour: tuple[int, int, int]) -> None:
