@@ -6,7 +6,7 @@ percent of the step; of a model with fewer video tokens than text tokens it is h
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
 _TEXT = "encoder_hidden_states"
+_TEXT_POSITION = 2
 
 
 @dataclass
@@ -33,15 +34,24 @@ def attend_to_padding_once(transformer: WanTransformer3DModel) -> None:
     """
     padding = _Padding()
     transformer.register_forward_pre_hook(
-        lambda _model, given, named: (given, _shortened(named, padding)), with_kwargs=True
+        lambda _model, given, named: _with_short_text(given, named, padding), with_kwargs=True
     )
     for block in transformer.blocks:
         block.attn2.set_processor(_TextAttention(padding))
 
 
-def _shortened(named: Mapping[str, Any], padding: _Padding) -> dict[str, Any]:
-    """Cut the text after its longest caption and one row of zeros, and note how many rows that one stands for."""
-    text: Tensor = named[_TEXT]
+def _with_short_text(
+    given: Sequence[Any], named: Mapping[str, Any], padding: _Padding
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Shorten the text among a forward call's arguments, by position or by name."""
+    if _TEXT in named:
+        return tuple(given), {**named, _TEXT: _shortened(named[_TEXT], padding)}
+    before, text, after = given[:_TEXT_POSITION], given[_TEXT_POSITION], given[_TEXT_POSITION + 1 :]
+    return (*before, _shortened(text, padding), *after), dict(named)
+
+
+def _shortened(text: Tensor, padding: _Padding) -> Tensor:
+    """Cut text BLD after its longest caption and one row of zeros, and note how many rows that one stands for."""
     length = text.shape[1]
     numbers = torch.arange(1, length + 1, device=text.device)
     kept = ((text != 0).any(dim=-1) * numbers).amax(dim=1, keepdim=True)  # rows of each caption, B1
@@ -50,7 +60,7 @@ def _shortened(named: Mapping[str, Any], padding: _Padding) -> dict[str, Any]:
     of_padding = torch.where(kept < length, (length - kept).double().log(), -math.inf)
     score = torch.where(row < kept, 0.0, torch.where(row == kept, of_padding, -math.inf))
     padding.score = score[:, None, None, :]
-    return {**named, _TEXT: text[:, : padding.rows]}
+    return text[:, : padding.rows]
 
 
 class _TextAttention:
@@ -75,7 +85,7 @@ class _TextAttention:
         key, value = _heads(attn.norm_k(attn.to_k(text)), attn.heads), _heads(attn.to_v(text), attn.heads)
         assert self._padding.score is not None, "the transformer's own forward comes first"
         seen = nn.functional.scaled_dot_product_attention(query, key, value, self._padding.score.to(query.dtype))
-        if attn.add_k_proj is not None:
+        if attn.add_k_proj is not None and image.shape[1]:
             key = _heads(attn.norm_added_k(attn.add_k_proj(image)), attn.heads)
             value = _heads(attn.add_v_proj(image), attn.heads)
             seen = seen + nn.functional.scaled_dot_product_attention(query, key, value)
@@ -84,4 +94,4 @@ class _TextAttention:
 
 
 def _heads(rows: Tensor, heads: int) -> Tensor:
-    return rows.view(*rows.shape[:2], heads, -1).transpose(1, 2)
+    return rows.view(*rows.shape[:2], heads, rows.shape[2] // heads).transpose(1, 2)
