@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from fastvideo_engine.adapters.applied import load_adapter
+from fastvideo_engine.attention.padding import attend_to_padding_once
 from fastvideo_engine.bundled import ASSETS, TINY_WAN, TINY_WAN_IMAGE
 from fastvideo_engine.components import load_transformer, load_vae
 from fastvideo_engine.data.preprocess import run as preprocess_clips
@@ -167,9 +168,10 @@ def _sampled(
         shots = [replace(shot, look=replace(shot.look, seed=seed)) for seed, shot in enumerate(alike)]
         encoded = encode_shots(shots, "", model, family, device)
     transformer = load_transformer(model, device)
+    attend_to_padding_once(transformer)
     if adapter is not None:
         load_adapter(transformer, adapter, 1.0)
-    sampler = Sampler(new_pipeline(model, family, transformer, None, bool(images)), encoded)
+    sampler = Sampler(new_pipeline(model, family, {"transformer": transformer}, None, bool(images)), encoded)
     for number in range(len(encoded)):
         print(f"\r{number + 1} of {len(encoded)} clips sampled", end="", file=sys.stderr, flush=True)
         yield sampler.frames(number, lambda: False)

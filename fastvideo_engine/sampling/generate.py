@@ -5,6 +5,7 @@ from typing import Any
 
 from fastvideo_engine.adapters.applied import load_adapter
 from fastvideo_engine.adapters.files import adapter_files
+from fastvideo_engine.attention.padding import attend_to_padding_once
 from fastvideo_engine.components import load_transformer, model_folder
 from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import SpecError
@@ -64,6 +65,9 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
     shots = encode_shots(wanted, spec.negative_prompt, model, family, device)
     events.write(Phase(title="Loading the model"))
     transformers = {part: load_transformer(model, device, part=part) for part in family.transformers}
+    if device.type == "cpu":
+        for transformer in transformers.values():
+            attend_to_padding_once(transformer)
     files = {} if spec.adapter is None else adapter_files(Path(spec.adapter), family.transformers)
     for part, file in files.items():
         applied = load_adapter(transformers[part], file, spec.strength)

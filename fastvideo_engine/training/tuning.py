@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from diffusers import WanTransformer3DModel
 
+from fastvideo_engine.attention.padding import attend_to_padding_once
 from fastvideo_engine.components import load_transformer, weights_dtype
 from fastvideo_engine.families import Family
 from fastvideo_engine.specs.train import Full, TrainSpec
@@ -31,10 +32,12 @@ def load_to_train(
 def load_as_trained(model: Path, part: str, spec: TrainSpec, device: torch.device) -> WanTransformer3DModel:
     """Load a transformer frozen, in the precision of those that are trained, so that they sample together."""
     computed_in = _DTYPES.get(spec.precision) or weights_dtype(device)
-    if not isinstance(spec.tuning, Full):
-        return load_transformer(model, device, computed_in, part)
-    transformer = load_transformer(model, device, torch.float32, part)
-    _compute_in(transformer, computed_in)
+    full = isinstance(spec.tuning, Full)
+    transformer = load_transformer(model, device, torch.float32 if full else computed_in, part)
+    if full:
+        _compute_in(transformer, computed_in)
+    if device.type == "cpu":
+        attend_to_padding_once(transformer)
     return transformer
 
 
