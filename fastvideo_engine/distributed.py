@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 # Of one process for another: they sample videos of the same length side by side, but one alone writes checkpoints.
 _LONGEST_WAIT = timedelta(hours=1)
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class Ranks:
         answer = torch.tensor(int(flag), device=self.device)
         dist.broadcast(answer, src=0)
         return bool(answer.item())
+
+    def value_of_first(self, value: Value) -> Value:
+        """Return the first process's value in every process."""
+        if self.world_size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def total(self, count: int) -> int:
         """Return the sum of a count over the processes."""

@@ -4,8 +4,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _STEP_NAME = "step-{:06d}"
+Wish = Literal["save", "sample"]
+"""What someone may want of a training at once, beside that it stops."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def edited_validation(self) -> Path:
+        """What to sample from the next validation on in place of the spec's prompts, laid out as FastVideo's file."""
+        return self.path / "validation.json"
+
+    @property
     def _stop_wish(self) -> Path:
         return self.path / "stop"
 
@@ -86,6 +94,20 @@ class RunFolder:
     def forget_stop(self) -> None:
         """Take the wish back, before the same run goes on."""
         self._stop_wish.unlink(missing_ok=True)
+
+    def ask_for(self, wish: Wish) -> None:
+        """Leave a wish that training looks for at each step."""
+        self._wish(wish).touch()
+
+    def is_asked_for(self, wish: Wish) -> bool:
+        return self._wish(wish).exists()
+
+    def grant(self, wish: Wish) -> None:
+        """Take a wish away, before it is done: one that comes meanwhile is another."""
+        self._wish(wish).unlink(missing_ok=True)
+
+    def _wish(self, wish: Wish) -> Path:
+        return self.path / f"{wish}-now"
 
     def checkpoint(self, step: int) -> "Checkpoint":
         return Checkpoint(self.checkpoints / _STEP_NAME.format(step))

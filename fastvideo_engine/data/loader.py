@@ -131,6 +131,16 @@ def open_parquet(folder: Path, more_tensors: Sequence[str] = ()) -> ParquetClips
     )
 
 
+def held_out_beside(folder: Path) -> Path | None:
+    """Find the Parquet of clips that were held out of those in a folder: a dataset, its root, or one of its buckets."""
+    for root, bucket in ((folder, ""), (folder.parent, ""), (folder.parent.parent, folder.name)):
+        for name in _HELD_OUT:
+            found = root / name / bucket
+            if found.is_dir() and found != folder and any(parquet_files(found)):
+                return found
+    return None
+
+
 def clip_at(position: int, count: int, seed: int) -> int:
     """Tell which of `count` clips sample number `position` is: every epoch has each once, in an order of its own."""
     epoch, place = divmod(position, count)

@@ -128,7 +128,14 @@ class Validation(Part):
         title="Validation file",
         description="FastVideo's validation.json in place of prompts; its rows may have their own sizes and steps.",
     )
-    every: int = Field(100, ge=1, title="Every … steps", description="How often to sample the prompts.")
+    every: int = Field(100, ge=1, title="Every … steps", description="How often to sample the prompts, and so on.")
+    held_out_clips: int = Field(
+        16,
+        ge=0,
+        le=4096,
+        title="Held-out clips",
+        description="So many that training never sees tell the validation loss.",
+    )
     sampling_steps: int = Field(30, ge=1, le=1000, title="Sampling steps", description="Denoising steps of a video.")
     guidance_scale: float = Field(
         5.0, ge=1, le=30, title="Guidance scale", description="Weight of the prompt; 1 means without guidance."
@@ -159,7 +166,7 @@ class Validation(Part):
 
     def is_due(self, step: int, last_step: int) -> bool:
         """Step 0 shows the base model and the last step the result, whatever the interval."""
-        return self.is_asked_for and (step % self.every == 0 or step == last_step)
+        return step % self.every == 0 or step == last_step
 
 
 class Saving(Part):

@@ -1,6 +1,6 @@
 """What each step learns from, as a pure function of the step, so that a resumed run goes on with the same clips."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fastvideo_engine.components import padded
 from fastvideo_engine.data.ahead import worked_ahead
-from fastvideo_engine.data.loader import clip_at
+from fastvideo_engine.data.loader import EncodedClip, clip_at
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import Family
@@ -48,19 +48,33 @@ class Batches:
         first = (number * self.ranks.world_size + self.ranks.rank) * size
         positions = range(first, first + size)
         clips = [self.clips.read(clip_at(position, len(self.clips), seed)) for position in positions]
-        latents = torch.stack([clip.latent for clip in clips])
-        shape = tuple(latents.shape[1:])
         # One for the whole batch, in all processes: a transformer takes it in one go, and it may be sharded.
         part = drawn_part(number, seed, self.sigmas, self.spec.flow)
-        drawn = [drawn_noise(position, seed, shape, self.sigmas[part], self.spec.flow) for position in positions]
-        noise, sigma = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        drawn = [
+            drawn_noise(position, seed, tuple(clip.latent.shape), self.sigmas[part], self.spec.flow)
+            for clip, position in zip(clips, positions, strict=True)
+        ]
+        texts = [self._text(clip.text, at) for clip, at in zip(clips, positions, strict=True)]
+        return self.of(clips, texts, drawn, part)
+
+    def of(
+        self, clips: Sequence[EncodedClip], texts: Sequence[Tensor], drawn: Sequence[tuple[Tensor, Tensor]], part: str
+    ) -> Batch:
+        """Put clips together with the padded text, the noise and the noise level that each is to be learnt with."""
         mean, std = self.mean_std
-        text = torch.stack([self._text(clip.text, at) for clip, at in zip(clips, positions, strict=True)])
-        seen = _stacked([clip.clip_feature for clip in clips])
+        noise, sigma = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        latents = torch.stack([clip.latent for clip in clips])
         first_frame = _stacked([clip.first_frame_latent for clip in clips])
-        channels = None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride)
-        batch = Batch((latents - mean) / std, text, noise, sigma, channels, seen, self._first_frame_is_given(), part)
-        return batch.to(self.ranks.device)
+        return Batch(
+            latents=(latents - mean) / std,
+            text=torch.stack([*texts]),
+            noise=noise,
+            sigma=sigma,
+            more_channels=None if first_frame is None else first_frame_channels(first_frame, self.family.frame_stride),
+            seen=_stacked([clip.clip_feature for clip in clips]),
+            first_frame_is_given=self._first_frame_is_given(),
+            part=part,
+        ).to(self.ranks.device)
 
     def _first_frame_is_given(self) -> bool:
         return self.family.keeps_first_frame and self.family.trained_for(self.spec.workload) == "i2v"

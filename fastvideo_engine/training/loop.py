@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +20,7 @@ from fastvideo_engine.components import (
     part_config,
 )
 from fastvideo_engine.data.captions import EMPTY, read_empty_prompt
-from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
+from fastvideo_engine.data.loader import first_frame_tensors, held_out_beside, open_parquet
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
@@ -28,22 +28,23 @@ from fastvideo_engine.events import Finished, Note, Phase, Progress, SilentWrite
 from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
-from fastvideo_engine.run_folder import RunFolder
-from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
-from fastvideo_engine.sampling.shots import EncodedShot, encode_prompts, encode_shots
+from fastvideo_engine.run_folder import RunFolder, Wish
+from fastvideo_engine.sampling.shots import encode_prompts
 from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import final_loss, resume, save
 from fastvideo_engine.training.fit import check_clips_fit, check_workload
 from fastvideo_engine.training.flow_matching import sigma_table, sigmas_by_expert
+from fastvideo_engine.training.held_out import HeldOut
 from fastvideo_engine.training.lora import read_starts
 from fastvideo_engine.training.optimizer import new_adamw
 from fastvideo_engine.training.pace import Pace
 from fastvideo_engine.training.step import Learnt, learn
 from fastvideo_engine.training.trained import Trained, trained_weights
-from fastvideo_engine.training.tuning import load_as_trained, load_to_train
-from fastvideo_engine.training.validation import validate, wanted_samples, wanted_shots
+from fastvideo_engine.training.tuning import load_to_train
+from fastvideo_engine.training.validation import validate, wanted_samples
+from fastvideo_engine.training.videos import Videos
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class _Run:
     folder: RunFolder
     ranks: Ranks
     events: Reporter | SilentWriter
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """By what a run is judged: videos that it samples, and its loss on clips that it never sees."""
+
+    videos: Videos
+    held_out: HeldOut | None
 
 
 def run(spec: TrainSpec, folder: RunFolder) -> None:
@@ -72,12 +81,12 @@ def _train(run: _Run) -> None:
     if _is_over(spec, folder):
         events.write(_finished(folder))
         return
-    trained, batches, sampler = _loaded(run)
+    trained, batches, judged = _loaded(run)
     done = resume(folder, trained, spec)
     if done:
         events.write(Note(text=f"Continued from step {done}"))
         events.write(Progress(done=done, total=spec.steps))
-    if _sample_if_due(run, trained, sampler, done):
+    if spec.validation.is_due(done, spec.steps) and _judge(run, trained, judged, done):
         events.write(Stopped(text=f"Stopped at step {done}."))
         return
     events.write(Phase(title="Training"))
@@ -95,25 +104,28 @@ def _train(run: _Run) -> None:
             events.write(Note(text=f"Step {step} was skipped: its loss or gradient is not a finite number."))
         if skipped == spec.optimizer.max_skipped_steps:
             _give_up(run, trained, step, skipped)
-        if spec.saving.is_due(step, spec.steps):
-            _save(run, trained, step, learnt.loss)
-        began = perf_counter()
         # Saved first: sampling takes long, and what was learnt should not hang on it.
-        stopping = ranks.agree(folder.stop_was_asked()) or _sample_if_due(run, trained, sampler, step)
-        if spec.validation.is_due(step, spec.steps):
+        saves = spec.saving.is_due(step, spec.steps) or _is_wanted_now(run, "save")
+        if saves:
+            _save(run, trained, step, learnt.loss)
+        stops = ranks.agree(folder.stop_was_asked())
+        judges = not stops and (spec.validation.is_due(step, spec.steps) or _is_wanted_now(run, "sample"))
+        if judges:
+            began = perf_counter()
+            stops = _judge(run, trained, judged, step)
             pace.validation = perf_counter() - began
-        if stopping:
-            if not spec.saving.is_due(step, spec.steps):
+        if stops:
+            if not saves:
                 _save(run, trained, step, learnt.loss)
             events.write(Stopped(text=f"Stopped at step {step}; the checkpoint is kept."))
             return
-        if spec.validation.is_due(step, spec.steps) and step < spec.steps:
+        if judges and step < spec.steps:
             events.write(Phase(title="Training"))
     ranks.barrier()
     events.write(_finished(folder))
 
 
-def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
+def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     spec, device, events = run.spec, run.ranks.device, run.events
     events.write(Phase(title="Checking the model and the clips"))
     model = model_folder(spec.model)
@@ -121,11 +133,8 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
     clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
     check_workload(spec, family, clips)
     check_clips_fit(clips, family, model, spec.model)
-    shots: list[EncodedShot] = []
-    if spec.validation.is_asked_for:
-        wanted = wanted_shots(clips, spec, model, family)
-        events.write(Phase(title="Encoding the validation prompts"))
-        shots = encode_shots(wanted, spec.validation.negative_prompt, model, family, device)
+    videos = Videos(spec, run.folder, clips, model, family, run.ranks, events)
+    videos.look_again()  # the text encoder goes from memory before the transformer comes
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
     parts = family.trained_transformers(spec.experts)
     starts = _starts(run, model, family, parts)
@@ -145,11 +154,17 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, Sampler | None]:
         spec=spec,
         ranks=run.ranks,
     )
-    if not shots:
-        return trained, batches, None
-    others = {part: load_as_trained(model, part, spec, device) for part in family.transformers if part not in parts}
-    pipeline = new_pipeline(model, family, {**transformers, **others}, None, shots[0].image is not None)
-    return trained, batches, Sampler(pipeline, shots)
+    return trained, batches, _Judged(videos, _held_out(batches, model))
+
+
+def _held_out(batches: Batches, model: Path) -> HeldOut | None:
+    spec, family = batches.spec, batches.family
+    folder = held_out_beside(Path(spec.parquet))
+    if folder is None or not spec.validation.held_out_clips:
+        return None
+    clips = open_parquet(folder, first_frame_tensors(family))
+    check_clips_fit(clips, family, model, spec.model)
+    return HeldOut(replace(batches, clips=RecentClips(clips)), min(len(clips), spec.validation.held_out_clips))
 
 
 def _starts(run: _Run, model: Path, family: Family, parts: Sequence[str]) -> dict[str, Adapter]:
@@ -182,12 +197,22 @@ def _metrics(learnt: Learnt, seconds: float) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _sample_if_due(run: _Run, trained: Trained, sampler: Sampler | None, step: int) -> bool:
-    """Sample the validation prompts where this step asks for it; return whether that was cut short by the stop wish."""
-    if sampler is None or not run.spec.validation.is_due(step, run.spec.steps):
-        return False
+def _judge(run: _Run, trained: Trained, judged: _Judged, step: int) -> bool:
+    """Tell the loss on held-out clips and sample what is wanted; return whether the stop wish cut it short."""
     with trained.shown():
-        return validate(sampler, run.folder, step, run.ranks, run.events)
+        if judged.held_out is not None:
+            run.events.write(Phase(title=f"Computing the validation loss at step {step}"))
+            metrics = {"validation_loss": judged.held_out.loss(trained.transformers)}
+            run.events.write(Progress(done=step, total=run.spec.steps, metrics=metrics))
+        sampler = judged.videos.sampler(trained.transformers)
+        return sampler is not None and validate(sampler, run.folder, step, run.ranks, run.events)
+
+
+def _is_wanted_now(run: _Run, wish: Wish) -> bool:
+    wanted = run.ranks.agree(run.folder.is_asked_for(wish))
+    if wanted:
+        run.folder.grant(wish)
+    return wanted
 
 
 def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
@@ -209,7 +234,7 @@ def _is_over(spec: TrainSpec, folder: RunFolder) -> bool:
     newest = folder.newest_checkpoint()
     if newest is None or newest.step < spec.steps:
         return False
-    return all(folder.sample(spec.steps, number).exists() for number in range(wanted_samples(spec.validation)))
+    return all(folder.sample(spec.steps, number).exists() for number in range(wanted_samples(spec.validation, folder)))
 
 
 def _finished(folder: RunFolder) -> Finished:

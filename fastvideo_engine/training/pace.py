@@ -20,8 +20,6 @@ class Pace:
 
 
 def _validations_from(step: int, spec: TrainSpec) -> int:
-    if not spec.validation.is_asked_for:
-        return 0
     every = spec.validation.every
     at_multiples = spec.steps // every - (step - 1) // every
     return at_multiples + (spec.steps % every != 0)

@@ -20,9 +20,18 @@ from fastvideo_engine.specs.validation_file import ValidationRow, read_validatio
 _FPS_OF_WAN = 16.0  # where the Parquet does not say: FastVideo's names the source's rate, not that of the latents
 
 
-def wanted_shots(clips: ParquetClips, spec: TrainSpec, model: Path, family: Family) -> list[Shot]:
-    """Name the videos that a spec asks for while it trains; raise `SpecError` where the family cannot make them."""
-    validation, usual = spec.validation, _look_like_the_clips(clips, spec.validation, model, family)
+def edited(validation: Validation, folder: RunFolder) -> Validation:
+    """Put the file that someone wrote into the run folder, where there is one, in place of the prompts."""
+    if not folder.edited_validation.exists():
+        return validation
+    return validation.model_copy(update={"file": str(folder.edited_validation), "prompts": [], "images": []})
+
+
+def wanted_shots(
+    clips: ParquetClips, spec: TrainSpec, validation: Validation, model: Path, family: Family
+) -> list[Shot]:
+    """Name the videos that are asked for while a spec trains; raise `SpecError` where the family cannot make them."""
+    usual = _look_like_the_clips(clips, validation, model, family)
     if validation.file is None:
         return one_shot_a_prompt(validation.prompts, validation.images, usual)
     begins_with_images = family.trained_for(spec.workload) == "i2v"
@@ -39,9 +48,15 @@ def wanted_shots(clips: ParquetClips, spec: TrainSpec, model: Path, family: Fami
     return shots
 
 
-def wanted_samples(validation: Validation) -> int:
-    """Count the videos that each validation makes."""
-    return len(validation.prompts) if validation.file is None else len(read_validation_file(Path(validation.file)))
+def wanted_samples(validation: Validation, folder: RunFolder) -> int:
+    """Count the videos that each validation makes now."""
+    now = edited(validation, folder)
+    try:
+        return len(now.prompts) if now.file is None else len(read_validation_file(Path(now.file)))
+    except SpecError:
+        if now is validation:
+            raise
+        return len(validation.prompts)  # an edit that does not hold changes nothing
 
 
 def _look_of_row(row: ValidationRow, usual: Look) -> Look:

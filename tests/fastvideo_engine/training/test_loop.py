@@ -37,8 +37,18 @@ def _same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _losses(events):
-    return [event.metrics["loss"] for event in events if isinstance(event, Progress) and event.metrics]
+def _losses(events, name="loss"):
+    return [event.metrics[name] for event in events if isinstance(event, Progress) and name in event.metrics]
+
+
+@pytest.fixture
+def with_held_out(fastvideo_fixtures, tmp_path):
+    """Lay FastVideo's clips out as preprocessing does: three held out of training."""
+    rows = pq.read_table(fastvideo_fixtures / "t2v" / "data_chunk_0.parquet")
+    for name, part in (("combined_parquet_dataset", rows[:5]), ("validation_parquet_dataset", rows[5:])):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        pq.write_table(part, tmp_path / "data" / name / "x.parquet")
+    return str(tmp_path / "data" / "combined_parquet_dataset")
 
 
 @pytest.mark.parametrize(
@@ -144,16 +154,23 @@ def test_sampling_while_training_does_not_change_what_is_learnt(train_spec, run_
 
 
 def test_two_processes_learn_what_one_learns_from_twice_the_batch(
-    train_spec, run_folder, train_in_two_processes, events_of
+    train_spec, run_folder, train_in_two_processes, events_of, with_held_out
 ):
     one, two = run_folder("one"), run_folder("two")
-    shared = {"optimizer": Optimizer(learning_rate=1e-4, warmup_steps=0), "validation": PROMPTS}
+    shared = {
+        "optimizer": Optimizer(learning_rate=1e-4, warmup_steps=0),
+        "validation": PROMPTS,
+        "parquet": with_held_out,
+    }
     run(train_spec(batch_size=2, **shared), one)
     train_in_two_processes(train_spec(batch_size=1, **shared), two)
     torch.testing.assert_close(_mean_gradients(two), _mean_gradients(one), rtol=0, atol=1e-6)
     # Adam makes whole steps of gradients that are little but rounding, so the weights are a little further apart.
     torch.testing.assert_close(_weights(two), _weights(one), rtol=0, atol=5e-6)
     assert _losses(events_of(two)) == pytest.approx(_losses(events_of(one)), abs=1e-6)
+    assert _losses(events_of(two), "validation_loss") == pytest.approx(
+        _losses(events_of(one), "validation_loss"), abs=1e-6
+    )
     kinds = [(event.kind, event.path) for event in events_of(one, ArtifactMade)]
     assert [(event.kind, event.path) for event in events_of(two, ArtifactMade)] == kinds
 
