@@ -134,3 +134,5 @@ def _tell(adapter: Adapter, energies: dict[str, Energy], file: Path) -> None:
         print(f"{energy.share:8.2%}  {name}")
     whole = f", and {len(adapter.differences)} biases, norms and tables whole" if adapter.differences else ""
     print(f"Wrote {len(adapter.layers)} layers to {file}, {total(energies).share:.2%} of their change kept{whole}.")
+    if not all(name.endswith(".bias") for name in adapter.differences):
+        print("Norms and tables are read by merge, generate and ComfyUI; diffusers and FastVideo pass over them.")
