@@ -3,7 +3,7 @@
 import sys
 
 from fastvideo_engine.__main__ import carry_out
-from fastvideo_engine.fastvideo_flags import asked_by
+from fastvideo_engine.fastvideo_flags.preprocess import asked_by
 
 if __name__ == "__main__":
     sys.exit(carry_out(asked_by(sys.argv[1:])))

@@ -3,36 +3,17 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastvideo_engine.command_line import Asked
 from fastvideo_engine.errors import ModelError
 from fastvideo_engine.families import family_of
+from fastvideo_engine.fastvideo_flags.parsing import Flag, parser_of, told_without_effect, values_and_rest, yes_or_no
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs.preprocess import AUTOMATIC
 
 _PROGRAM = "fastvideo_engine.preprocess"
-
-
-def _yes_or_no(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"`{text}` is neither true nor false")
-    return text.lower() == "true"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag, spelled with dashes; `kind` reads its value, and a yes or no may stand without one."""
-
-    name: str
-    kind: Any
-    default: Any
-    help: str
-    choices: tuple[str, ...] | None = None
-
-
 _PRECISIONS = ("fp32", "bf16", "fp16")
 FLAGS = (
     Flag("model-path", str, "", "the base model, a Hugging Face id or a folder"),
@@ -57,42 +38,18 @@ FLAGS = (
     Flag("preprocess.train-fps", int, 30, "frames per second that clips are resampled to"),
     Flag("preprocess.speed-factor", float, 1.0, "2 takes frames twice as far apart"),
     Flag("preprocess.drop-short-ratio", float, 1.0, "share of too short videos that is left out"),
-    Flag("preprocess.do-temporal-sample", _yes_or_no, False, "take a random part of a long video, not its beginning"),
+    Flag("preprocess.do-temporal-sample", yes_or_no, False, "take a random part of a long video, not its beginning"),
     Flag("preprocess.training-cfg-rate", float, 0.0, "share of captions replaced for good by an empty one"),
-    Flag("preprocess.with-audio", _yes_or_no, False, "no effect: these models have no sound"),
+    Flag("preprocess.with-audio", yes_or_no, False, "no effect: these models have no sound"),
     Flag("preprocess.seed", int, 42, "of all that is chosen at random"),
     Flag("preprocess.parity", str, "none", "take exactly FastVideo's frames and pixels", ("none", "fastvideo")),
-)
-
-# What FastVideo's command takes as well because generating shares its parser; it does nothing in preprocessing.
-_WITHOUT_EFFECT = """
-    distributed-executor-backend inference-mode trust-remote-code revision num-gpus tp-size sp-size
-    hsdp-replicate-dim hsdp-shard-dim dist-timeout output-type prompt-txt lora-path lora-nickname
-    lora-target-modules enable-bsa bsa-sparsity bsa-cdf-threshold bsa-chunk-q bsa-chunk-k enable-torch-compile
-    torch-compile-kwargs dit-cpu-offload dit-layerwise-offload use-fsdp-inference text-encoder-cpu-offload
-    image-encoder-cpu-offload vae-cpu-offload pin-cpu-memory disable-autocast VSA-sparsity master-port
-    enable-stage-verification override-text-encoder-safetensors override-text-encoder-quant
-    override-transformer-cls-name override-pipeline-cls-name init-weights-from-safetensors
-    init-weights-from-safetensors-2 moba-config-path pipeline-config-path embedded-cfg-scale flow-shift
-    dit-precision image-encoder-precision vae-tiling vae-sp vae-config dit-config text-encoder-configs
-    boundary-ratio dmd-denoising-steps log-level
-"""
-_PREFIXES_WITHOUT_EFFECT = (
-    "ltx2-",
-    "refine-",
-    "vae-config.",
-    "dit-config.",
-    "text-encoder-configs.",
-    "pipeline-config.",
 )
 
 
 def asked_by(arguments: Sequence[str]) -> Asked:
     """Understand FastVideo's command, its flags spelled with dashes or underscores; a mistake leaves as in argparse."""
     parser = flag_parser()
-    typed, unknown = parser.parse_known_args([_dashed(argument) for argument in arguments])
-    nothing = _without_effect(parser, unknown)
-    values = vars(typed)
+    values, nothing = values_and_rest(parser, arguments)
     if not values["preprocess.dataset-path"]:
         parser.error("--preprocess.dataset-path is missing; give a folder or a Hugging Face dataset's id")
     if not _model(values):
@@ -109,42 +66,8 @@ def asked_by(arguments: Sequence[str]) -> Asked:
 
 def flag_parser() -> argparse.ArgumentParser:
     """Make the parser of the flags with their defaults; it knows them by dashes."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {_PROGRAM}",
-        description="FastVideo's preprocessing command; torchrun shares the clips out over its processes.",
-        epilog="Flags may be spelled with dashes or underscores.",
-        allow_abbrev=False,
-    )
-    for flag in FLAGS:
-        stands_alone = flag.kind is _yes_or_no
-        parser.add_argument(
-            f"--{flag.name}",
-            dest=flag.name,
-            type=flag.kind,
-            default=flag.default,
-            choices=flag.choices,
-            help=f"{flag.help} (default: {flag.default!r})",
-            metavar=None if flag.choices else flag.name.rpartition("-")[2].upper(),
-            nargs="?" if stands_alone else None,
-            const=True if stands_alone else None,
-        )
-    return parser
-
-
-def _dashed(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
-
-
-def _without_effect(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> list[str]:
-    """List FastVideo's flags that mean nothing here; anything else is a mistake."""
-    names = [argument[2:].partition("=")[0] for argument in unknown if argument.startswith("--")]
-    wrong = [
-        name for name in names if not (name in _WITHOUT_EFFECT.split() or name.startswith(_PREFIXES_WITHOUT_EFFECT))
-    ]
-    if wrong or (unknown and not unknown[0].startswith("--")):
-        parser.error(f"unrecognized arguments: {' '.join(f'--{name}' for name in wrong) or unknown[0]}")
-    return names
+    told = "FastVideo's preprocessing command; torchrun shares the clips out over its processes."
+    return parser_of(_PROGRAM, told, FLAGS)
 
 
 def _settings(values: dict[str, Any], frames: int) -> dict[str, Any]:
@@ -214,7 +137,4 @@ def _notices(values: dict[str, Any], without_effect: Sequence[str]) -> list[str]
         found.append("fp16 overflows in these models: bf16, which takes the same memory, is used instead.")
     if values["preprocess.with-audio"]:
         found.append("--preprocess.with-audio has no effect: these models have no sound.")
-    if without_effect:
-        flags = ", ".join(f"--{name}" for name in without_effect)
-        found.append(f"No effect in preprocessing: {flags}.")
-    return found
+    return found + told_without_effect(without_effect, "preprocessing")

@@ -13,7 +13,7 @@ import pytest
 from fastvideo_engine.__main__ import carry_out
 from fastvideo_engine.command_line import spec_asked_for
 from fastvideo_engine.events import Note
-from fastvideo_engine.fastvideo_flags import asked_by, flag_parser
+from fastvideo_engine.fastvideo_flags.preprocess import asked_by, flag_parser
 
 _NEEDED = ["--model_path", "owner/model", "--preprocess.dataset_path", "owner/data"]
 # FastVideo's documentation, docs/training/data_preprocess.md, but for the module's name and the paths.
