@@ -98,7 +98,7 @@ def low_rank(change: Tensor, rank: int) -> tuple[LowRank, Energy]:
         left, sizes, right = torch.linalg.svd(change, full_matrices=False)
     root = sizes[:rank].sqrt()
     up, down = left[:, :rank] * root, root.unsqueeze(1) * right[:rank]
-    whole = change.double().square().sum().item()
+    whole = torch.linalg.vector_norm(change, dtype=torch.float64).item() ** 2
     return LowRank(down.cpu(), up.cpu()), Energy(sizes[:rank].double().square().sum().item(), whole)
 
 
