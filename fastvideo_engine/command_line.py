@@ -24,7 +24,7 @@ SPECS: dict[str, type[JobSpec]] = {
 }
 # What may change when a job goes on in its folder: more steps, or other processes for the clips that are left.
 _MAY_DIFFER = {
-    "train": {"steps"},
+    "train": {"steps", "tracking.tracker", "tracking.project", "tracking.run_name"},
     "preprocess": {
         "processes",
         "max_bad_share",

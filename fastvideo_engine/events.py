@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -123,6 +123,12 @@ class SilentWriter:
 
     def write(self, event: Event) -> None:
         """Drop the event."""
+
+
+class EventSink(Protocol):
+    """Takes events: a reporter, or what drops them."""
+
+    def write(self, event: Event) -> None: ...
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -28,7 +28,7 @@ from fastvideo_engine.data.ledger import (
     settled_videos,
 )
 from fastvideo_engine.data.parquet import latent_shape
-from fastvideo_engine.data.results import EventSink, Results, forget_changed, forget_what_a_crash_left
+from fastvideo_engine.data.results import Results, forget_changed, forget_what_a_crash_left
 from fastvideo_engine.data.samples import Encoder
 from fastvideo_engine.data.sources import Clip, clips_of
 from fastvideo_engine.data.videos import Part, Video, check, in_batches, parts_of
@@ -37,6 +37,7 @@ from fastvideo_engine.distributed import join_processes
 from fastvideo_engine.errors import ClipError, DataError
 from fastvideo_engine.events import (
     ArtifactMade,
+    EventSink,
     Finished,
     Note,
     Phase,

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from fastvideo_engine.data.changes import Changes, attempts_at
 from fastvideo_engine.data.ledger import LedgerRow, LedgerWriter, read_ledger, rewrite_ledger
@@ -20,20 +19,13 @@ from fastvideo_engine.data.parquet import (
     written_files,
 )
 from fastvideo_engine.data.stages import timed
-from fastvideo_engine.events import ClipRejected, Event
+from fastvideo_engine.events import ClipRejected, EventSink
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs.preprocess import Output
 
 # A crash costs what is not written yet: at most so many clips as the spec says, and at most so long ago.
 _SECONDS_PER_FILE = 60
 _SAMPLES_WAITING = 2  # for the disk, at most: they are large
-
-
-class EventSink(Protocol):
-    """Takes events: the reporter, or a bare writer in the processes that do not report."""
-
-    def write(self, event: Event) -> None:
-        """Keep one event."""
 
 
 @dataclass

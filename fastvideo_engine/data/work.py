@@ -7,12 +7,12 @@ from typing import Literal, TypeVar
 from fastvideo_engine.clip_rules import Cut, UnusableError
 from fastvideo_engine.data.changes import input_of, stamp_of
 from fastvideo_engine.data.ledger import LedgerRow, read_ledger, settled_videos
-from fastvideo_engine.data.results import EventSink, Results
+from fastvideo_engine.data.results import Results
 from fastvideo_engine.data.sources import Clip
 from fastvideo_engine.data.videos import Video
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.errors import ClipError
-from fastvideo_engine.events import Progress
+from fastvideo_engine.events import EventSink, Progress
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.specs.preprocess import PreprocessSpec
 

@@ -10,7 +10,7 @@ from fastvideo_engine.specs.base import Part, Spec, in_words, read_settings
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.specs.imports import ImportSpec
 from fastvideo_engine.specs.preprocess import HuggingFaceSource, Manifest, MergedFolder, PreprocessSpec
-from fastvideo_engine.specs.train import Flow, Full, Lora, Optimizer, Saving, TrainSpec, Validation
+from fastvideo_engine.specs.train import Flow, Full, Lora, Optimizer, Saving, Tracking, TrainSpec, Validation
 
 JobSpec = ImportSpec | PreprocessSpec | TrainSpec | GenerateSpec
 _ANY_SPEC: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discriminator="kind")])
@@ -30,6 +30,7 @@ __all__ = [
     "PreprocessSpec",
     "Saving",
     "Spec",
+    "Tracking",
     "TrainSpec",
     "Validation",
     "read_spec",

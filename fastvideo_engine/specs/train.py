@@ -179,6 +179,16 @@ class Saving(Part):
         return step % self.every == 0 or step == last_step
 
 
+class Tracking(Part):
+    """Where the metrics go beside the run folder."""
+
+    tracker: Literal["none", "trackio", "wandb"] = Field(
+        "none", title="Tracker", description="A package that must be installed; none keeps the metrics here alone."
+    )
+    project: str = Field("fastvideo-studio", min_length=1, title="Project", description="As the tracker calls it.")
+    run_name: str = Field("", title="Run name", description="As the tracker calls it; empty takes the run folder's.")
+
+
 class TrainSpec(Spec):
     """Finetune a base model on preprocessed Parquet."""
 
@@ -223,6 +233,7 @@ class TrainSpec(Spec):
     optimizer: Optimizer = Field(Optimizer(), title="Optimizer")
     validation: Validation = Field(Validation(), title="Validation")
     saving: Saving = Field(Saving(), title="Checkpoints")
+    tracking: Tracking = Field(Tracking(), title="Tracker")
 
     @field_validator("tuning", mode="before")
     @classmethod

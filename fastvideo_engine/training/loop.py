@@ -24,10 +24,9 @@ from fastvideo_engine.data.loader import first_frame_tensors, held_out_beside, o
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
-from fastvideo_engine.events import Finished, Note, Phase, Progress, SilentWriter, Stopped
+from fastvideo_engine.events import EventSink, Finished, Note, Phase, Progress, Stopped
 from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
-from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder, Wish
 from fastvideo_engine.sampling.shots import encode_prompts
 from fastvideo_engine.specs.train import Lora, TrainSpec
@@ -41,6 +40,7 @@ from fastvideo_engine.training.lora import read_starts
 from fastvideo_engine.training.optimizer import new_adamw
 from fastvideo_engine.training.pace import Pace
 from fastvideo_engine.training.step import Learnt, learn
+from fastvideo_engine.training.tracking import reported
 from fastvideo_engine.training.trained import Trained, trained_weights
 from fastvideo_engine.training.tuning import load_to_train
 from fastvideo_engine.training.validation import validate, wanted_samples
@@ -54,7 +54,7 @@ class _Run:
     spec: TrainSpec
     folder: RunFolder
     ranks: Ranks
-    events: Reporter | SilentWriter
+    events: EventSink
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,11 @@ class _Judged:
 def run(spec: TrainSpec, folder: RunFolder) -> None:
     """Train until the last step or until asked to stop; a run that has its last checkpoint only says so again."""
     ranks = join_processes()
-    events = Reporter(folder) if ranks.is_first else SilentWriter()
     try:
-        with full_memory_in_words("lower the batch size, or preprocess with fewer frames or a smaller size"):
+        with (
+            full_memory_in_words("lower the batch size, or preprocess with fewer frames or a smaller size"),
+            reported(spec, folder, ranks) as events,
+        ):
             _train(_Run(spec, folder, ranks, events))
     finally:
         ranks.leave()

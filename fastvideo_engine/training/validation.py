@@ -8,9 +8,8 @@ from fastvideo_engine.components import part_config
 from fastvideo_engine.data.loader import ParquetClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.errors import SpecError
-from fastvideo_engine.events import ArtifactMade, Phase, SilentWriter
+from fastvideo_engine.events import ArtifactMade, EventSink, Phase
 from fastvideo_engine.families import Family
-from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped
 from fastvideo_engine.sampling.shots import Look, Shot, one_shot_a_prompt
@@ -85,7 +84,7 @@ def _look_like_the_clips(clips: ParquetClips, validation: Validation, model: Pat
     )
 
 
-def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, events: Reporter | SilentWriter) -> bool:
+def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, events: EventSink) -> bool:
     """Sample each prompt that has no video of this step yet, each process its share.
 
     Returns whether the stop wish cut it short; all processes return the same.
@@ -114,9 +113,7 @@ def _sample(sampler: Sampler, number: int, path: Path, folder: RunFolder) -> Non
         return  # the processes agree on it together, once all are here
 
 
-def _report(
-    sampler: Sampler, number: int, path: Path, folder: RunFolder, step: int, events: Reporter | SilentWriter
-) -> None:
+def _report(sampler: Sampler, number: int, path: Path, folder: RunFolder, step: int, events: EventSink) -> None:
     if path.exists():
         facts = sampler.facts(number)
         events.write(ArtifactMade(kind="sample", path=folder.relative(path), step=step, facts=facts))

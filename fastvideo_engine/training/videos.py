@@ -9,9 +9,8 @@ from torch import nn
 from fastvideo_engine.data.loader import ParquetClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.errors import EngineError, SpecError
-from fastvideo_engine.events import Note, Phase, SilentWriter
+from fastvideo_engine.events import EventSink, Note, Phase
 from fastvideo_engine.families import Family
-from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
 from fastvideo_engine.sampling.shots import EncodedShot, Shot, encode_shots
@@ -30,7 +29,7 @@ class Videos:
     model: Path
     family: Family
     ranks: Ranks
-    events: Reporter | SilentWriter
+    events: EventSink
     _wanted: list[Shot] | None = None
     _shots: list[EncodedShot] = field(default_factory=list)
     _pipeline: WanPipeline | WanImageToVideoPipeline | None = None
