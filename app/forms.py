@@ -232,8 +232,8 @@ def _choice(variant: type[BaseModel], field: FieldInfo) -> str:
 
 
 def _is_tag(name: str, field: FieldInfo) -> bool:
-    # The tag of a union ("method", "type") with one variant so far is no choice.
-    return name in ("method", "type") and len(get_args(field.annotation)) == 1
+    # The tag of a union ("method", "kind", "type") with one variant so far is no choice.
+    return name in ("method", "kind", "type") and len(get_args(field.annotation)) == 1
 
 
 def _input(field: FieldInfo) -> Component:

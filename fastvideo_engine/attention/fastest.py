@@ -29,7 +29,7 @@ class Way:
 
     name: str
     attend: Attend
-    passed_over: Sequence[str] = ()
+    passed_over: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -44,9 +44,9 @@ def fastest_way(device: torch.device, dtype: torch.dtype, head_width: int) -> Wa
         for name, attend in FAST.items():
             problem = problem_of(attend, device, dtype, head_width)
             if problem is None:
-                return Way(name, attend, passed_over)
+                return Way(name, attend, tuple(passed_over))
             passed_over.append(f"not on {name}: {problem}")
-    return Way("plain PyTorch", attend_by_gathering, passed_over)
+    return Way("plain PyTorch", attend_by_gathering, tuple(passed_over))
 
 
 def problem_of(attend: Attend, device: torch.device, dtype: torch.dtype, head_width: int) -> str | None:

@@ -1,23 +1,18 @@
 """Sparse attention in diffusers' Wan transformer, in place of the self-attention of every block."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from fastvideo_engine.attention.fastest import Way
 from fastvideo_engine.attention.sparse import sparse_attention
 from fastvideo_engine.attention.tiles import tiling_of
-from fastvideo_engine.errors import ModelError
 
-_GATE = "to_gate_compress"
+GATE = "to_gate_compress"
 """FastVideo's name of a block's gate, `blocks.N.to_gate_compress`, which is also where it is."""
-_PREFIXES = ("diffusion_model.", "transformer.")
 
 
 class Gate(nn.Linear):
@@ -35,55 +30,37 @@ class Gate(nn.Linear):
         return nn.functional.linear(input, self.weight.to(input.dtype), self.bias.to(input.dtype))
 
 
-@dataclass
-class SparseAttention:
-    """What the blocks of a transformer share: how they attend, and how sparse they are now."""
-
-    way: Way
-    sparsity: float = 0.0
-
-
-def add_sparse_attention(transformer: WanTransformer3DModel, way: Way) -> SparseAttention:
+def add_sparse_attention(transformer: WanTransformer3DModel, way: Way) -> None:
     """Replace the self-attention of all blocks and give each a gate; text is attended to as before.
 
-    The sparsity of what is returned may change from step to step. At first the transformer computes what it did.
+    Until its sparsity is set or a gate opens, the transformer computes what it did.
     """
-    shared = SparseAttention(way)
     for block in transformer.blocks:
         gate = Gate(block.attn1.inner_dim, block.attn1.to_q.weight.device)
-        setattr(block, _GATE, gate)
-        block.attn1.set_processor(_SparseProcessor(gate, shared))
+        setattr(block, GATE, gate)
+        block.attn1.set_processor(_SparseProcessor(gate, way))
     transformer.rope.register_forward_hook(_with_tiling)
-    return shared
 
 
-def gates(transformer: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights and biases of the gates by FastVideo's names; none where attention is dense."""
-    return {name: weight for name, weight in transformer.named_parameters() if _is_of_gate(name)}
+def set_sparsity(transformer: nn.Module, sparsity: float) -> None:
+    """Let each tile pass over this share of the tiles from now on; where attention is dense, it stays so."""
+    for processor in _sparse_processors(transformer):
+        processor.sparsity = sparsity
 
 
-def gates_in(files: Path) -> dict[str, Tensor]:
-    """Read the gates from a safetensors file or from a folder of them, by FastVideo's names."""
-    found = {}
-    for file in sorted(files.glob("*.safetensors")) if files.is_dir() else [files]:
-        with safe_open(file, framework="pt") as weights:
-            names = weights.keys()
-            found.update({_bare(name): weights.get_tensor(name) for name in names if _is_of_gate(name)})
-    return found
+def sparsity_of(transformer: nn.Module) -> float | None:
+    """Return the share of tiles that is passed over now; None where attention is dense."""
+    return next((processor.sparsity for processor in _sparse_processors(transformer)), None)
 
 
-def load_gates(transformer: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Put gates back into a transformer that has them; raise `ModelError` unless it is all of them and they fit."""
-    ours = gates(transformer)
-    misfits = [name for name in {**ours, **weights} if _shape(ours.get(name)) != _shape(weights.get(name))]
-    if misfits:
-        raise ModelError(
-            f"The gates of sparse attention in {source} do not fit this model ({len(misfits)} of {len(ours)} weights, "
-            f"such as {min(misfits)}); choose the base model that they were trained on."
-        )
-    with torch.no_grad():
-        for name, weight in ours.items():
-            weight.copy_(weights[name])
+def way_of(transformer: nn.Module) -> Way | None:
+    """Return how the transformer attends to chosen tiles; None where attention is dense."""
+    return next((processor.way for processor in _sparse_processors(transformer)), None)
+
+
+def _sparse_processors(transformer: nn.Module) -> Iterator["_SparseProcessor"]:
+    processors = (getattr(module, "processor", None) for module in transformer.modules())
+    return (processor for processor in processors if isinstance(processor, _SparseProcessor))
 
 
 class _SparseProcessor:
@@ -92,9 +69,10 @@ class _SparseProcessor:
     _attention_backend: Any = None  # diffusers sets these on every processor
     _parallel_config: Any = None
 
-    def __init__(self, gate: Gate, shared: SparseAttention) -> None:
+    def __init__(self, gate: Gate, way: Way) -> None:
         self._gate = gate
-        self._shared = shared
+        self.way = way
+        self.sparsity = 0.0
 
     def __call__(
         self,
@@ -110,7 +88,7 @@ class _SparseProcessor:
             for project, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
         )
         value, gate = (project(hidden_states).unflatten(2, (attn.heads, -1)) for project in (attn.to_v, self._gate))
-        answer = sparse_attention(query, key, value, gate, tiling, self._shared.sparsity, self._shared.way.attend)
+        answer = sparse_attention(query, key, value, gate, tiling, self.sparsity, self.way.attend)
         project, dropout = attn.to_out
         projected: Tensor = dropout(project(answer.flatten(2, 3).type_as(query)))
         return projected
@@ -131,17 +109,3 @@ def _rotated(tokens: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     turned[..., 0::2] = first * cos - second * sin
     turned[..., 1::2] = first * sin + second * cos
     return turned
-
-
-def _is_of_gate(name: str) -> bool:
-    return name.endswith((f".{_GATE}.weight", f".{_GATE}.bias"))
-
-
-def _bare(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _shape(weight: Tensor | None) -> torch.Size | None:
-    return None if weight is None else weight.shape

@@ -14,6 +14,7 @@ from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.reporting import Reporter
 from fastvideo_engine.run_folder import RunFolder
+from fastvideo_engine.sampling.attention import attend_as_trained
 from fastvideo_engine.sampling.pipeline import Sampler, SamplingStopped, new_pipeline
 from fastvideo_engine.sampling.shots import Look, encode_shots, one_shot_a_prompt
 from fastvideo_engine.specs.generate import GenerateSpec
@@ -69,6 +70,11 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
         for transformer in transformers.values():
             attend_to_padding_once(transformer)
     files = {} if spec.adapter is None else adapter_files(Path(spec.adapter), family.transformers)
+    ways = [attend_as_trained(transformers[part], model / part, files.get(part), spec) for part in transformers]
+    for way in {way for way in ways if way is not None}:
+        events.write(Note(text=way.note))
+    if spec.sparsity is not None and not any(ways):
+        raise SpecError("These weights were trained with dense attention; leave the sparsity empty.")
     for part, file in files.items():
         applied = load_adapter(transformers[part], file, spec.strength)
         for notice in (f"{file.name} changes {applied.adapter.count} weights of the {part}.", *applied.adapter.notices):

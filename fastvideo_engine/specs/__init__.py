@@ -10,12 +10,24 @@ from fastvideo_engine.specs.base import Part, Spec, in_words, read_settings
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.specs.imports import ImportSpec
 from fastvideo_engine.specs.preprocess import HuggingFaceSource, Manifest, MergedFolder, PreprocessSpec
-from fastvideo_engine.specs.train import Flow, Full, Lora, Optimizer, Saving, Tracking, TrainSpec, Validation
+from fastvideo_engine.specs.train import (
+    Dense,
+    Flow,
+    Full,
+    Lora,
+    Optimizer,
+    Saving,
+    Tracking,
+    TrainSpec,
+    Validation,
+    Vsa,
+)
 
 JobSpec = ImportSpec | PreprocessSpec | TrainSpec | GenerateSpec
 _ANY_SPEC: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discriminator="kind")])
 
 __all__ = [
+    "Dense",
     "Flow",
     "Full",
     "GenerateSpec",
@@ -33,6 +45,7 @@ __all__ = [
     "Tracking",
     "TrainSpec",
     "Validation",
+    "Vsa",
     "read_spec",
     "spec_from",
 ]

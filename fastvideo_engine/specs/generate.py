@@ -19,6 +19,13 @@ class GenerateSpec(Spec):
         None, title="Adapter", description="A LoRA file of any tool; empty samples the base model."
     )
     strength: float = Field(1.0, ge=0, le=4, title="Adapter strength", description="0 is the base, 1 the adapter.")
+    sparsity: float | None = Field(
+        None,
+        ge=0,
+        le=0.99,
+        title="Sparsity",
+        description="For weights trained with sparse attention (VSA); empty takes what they were trained with.",
+    )
     prompts: list[str] = Field(title="Prompts", description="One a line.", min_length=1)
     images: list[str] = Field(
         [],

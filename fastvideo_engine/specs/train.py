@@ -60,6 +60,38 @@ class Lora(Part):
 Tuning = Annotated[Full | Lora, Field(discriminator="method")]
 
 
+class Dense(Part):
+    """Attention as the model was trained with it."""
+
+    kind: Literal["dense"] = Field("dense", title="Attention", description="Every token attends to every other.")
+
+    def sparsity_at(self, _step: int) -> float:
+        """Nothing is passed over at any step."""
+        return 0.0
+
+
+class Vsa(Part):
+    """Video sparse attention (Zhang et al., 2025, arXiv:2505.13389), reached from dense attention by small rises."""
+
+    kind: Literal["vsa"] = Field(
+        "vsa", title="Attention", description="Tiles of the video attend to those that matter to them: faster."
+    )
+    sparsity: float = Field(
+        0.8, ge=0, le=0.99, title="Sparsity", description="The share of tiles that each tile passes over in the end."
+    )
+    rise: float = Field(
+        0.01, gt=0, le=1, title="Rise", description="How much sparser it gets at a time; 1 begins with all of it."
+    )
+    rise_every: int = Field(1, ge=1, title="Rise every … steps", description="How often it gets sparser.")
+
+    def sparsity_at(self, step: int) -> float:
+        """Rise from dense attention at step 0 to the sparsity asked for, exactly."""
+        return min(self.sparsity, step // self.rise_every * self.rise)
+
+
+Attention = Annotated[Dense | Vsa, Field(discriminator="kind")]
+
+
 class Flow(Part):
     """Which noise levels are trained, and how often without a caption (Esser et al., 2024, arXiv:2403.03206)."""
 
@@ -229,6 +261,7 @@ class TrainSpec(Spec):
     )
     processes: int = Field(1, ge=1, le=64, title="Processes", description="One a GPU; each takes its own batch.")
     tuning: Tuning = Field(Lora(), title="Method")
+    attention: Attention = Field(Dense(), title="Attention")
     flow: Flow = Field(Flow(), title="Noise and captions")
     optimizer: Optimizer = Field(Optimizer(), title="Optimizer")
     validation: Validation = Field(Validation(), title="Validation")

@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fastvideo_engine.adapters.applied import adapted_layers
+from fastvideo_engine.attention.stored import record_sparsity
+from fastvideo_engine.attention.wan import sparsity_of
 from fastvideo_engine.errors import SpecError, StorageError
 from fastvideo_engine.events import ArtifactMade
 from fastvideo_engine.families.family import EXPERTS
 from fastvideo_engine.run_folder import Checkpoint, RunFolder, forget_folder, write_whole
-from fastvideo_engine.specs.train import Full, Lora, TrainSpec
+from fastvideo_engine.specs.train import Dense, Full, Lora, TrainSpec
 from fastvideo_engine.training.lora import save_adapter
 from fastvideo_engine.training.trained import Trained, weight_name
 
@@ -43,7 +45,8 @@ def resume(folder: RunFolder, trained: Trained, spec: TrainSpec) -> int:
     if newest is None:
         return 0
     state = _read(newest.training_state, partial(torch.load, map_location="cpu", weights_only=True))
-    _check_same_tuning(state["tuning"], spec.tuning.model_dump())
+    _check_same(state["tuning"], spec.tuning.model_dump())
+    _check_same(state.get("attention", Dense().model_dump()), spec.attention.model_dump())
     exported = _whole_transformers(newest, trained) if isinstance(spec.tuning, Full) else {}
     _put_back(trained.weights, state.get("weights", exported))
     if trained.average is not None:
@@ -73,7 +76,8 @@ def _write(folder: RunFolder, step: int, loss: float, trained: Trained, spec: Tr
 
 def _state(step: int, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
     """Put together what resuming needs beside the export, which for a whole transformer is what is shown of it."""
-    state = {"step": step, "tuning": spec.tuning.model_dump(), "optimizer": trained.adamw.state_dict()}
+    asked = {"tuning": spec.tuning.model_dump(), "attention": spec.attention.model_dump()}
+    state = {"step": step, **asked, "optimizer": trained.adamw.state_dict()}
     is_whole = isinstance(spec.tuning, Full)
     if not is_whole or trained.average is not None:
         state["weights"] = {name: weight.detach() for name, weight in trained.weights.items()}
@@ -85,17 +89,20 @@ def _state(step: int, trained: Trained, spec: TrainSpec) -> dict[str, Any]:
 def _export(part: str, checkpoint: Checkpoint, step: int, trained: Trained, spec: TrainSpec) -> ArtifactMade:
     """Write of one transformer what other tools read, and tell of it by its path in the checkpoint."""
     transformer: Any = trained.transformers[part]
+    sparsity = sparsity_of(transformer)
+    sparse = {} if sparsity is None else {"sparsity": sparsity}
     match spec.tuning:
         case Full():
             path = checkpoint.transformer(part)
             transformer.save_pretrained(path)
-            facts: dict[str, Any] = {"model": spec.model, "parameters": transformer.num_parameters()}
+            record_sparsity(transformer, path)
+            facts: dict[str, Any] = {"model": spec.model, "parameters": transformer.num_parameters(), **sparse}
             return ArtifactMade(kind="transformer", path=_inside(checkpoint, path), step=step, facts=facts)
         case Lora(rank=rank, alpha=alpha):
             is_alone = len(trained.family.transformers) == 1
             path = checkpoint.adapter if is_alone else checkpoint.expert_adapter(EXPERTS[part])
             path.parent.mkdir(exist_ok=True)
-            facts = {"rank": rank, "alpha": alpha, "layers": sum(1 for _ in adapted_layers(transformer))}
+            facts = {"rank": rank, "alpha": alpha, "layers": sum(1 for _ in adapted_layers(transformer)), **sparse}
             metadata = {**facts, "model": spec.model, "step": step}
             save_adapter(transformer, path, metadata)
             return ArtifactMade(kind="adapter", path=_inside(checkpoint, path), step=step, facts=facts)
@@ -129,13 +136,13 @@ def _read(file: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         ) from None
 
 
-def _check_same_tuning(before: dict[str, Any], now: dict[str, Any]) -> None:
+def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
     # Only what the run was begun with: it may be older than some of the settings.
     differing = [name for name in before if before[name] != now.get(name)]
     if differing:
-        was, is_now = (_in_words(tuning, differing) for tuning in (before, now))
+        was, is_now = (_in_words(settings, differing) for settings in (before, now))
         raise SpecError(f"This run was begun with {was} and cannot go on with {is_now}; start a new run for that.")
 
 
-def _in_words(tuning: dict[str, Any], names: list[str]) -> str:
-    return ", ".join(f"{name} {tuning[name]}" for name in names if name in tuning)
+def _in_words(settings: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name} {settings[name]}" for name in names if name in settings)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fastvideo_engine.adapters.adapter import Adapter
 from fastvideo_engine.adapters.applied import start_from
+from fastvideo_engine.attention.wan import set_sparsity, sparsity_of, way_of
 from fastvideo_engine.components import (
     latent_mean_std,
     load_scheduler,
@@ -88,6 +89,7 @@ def _train(run: _Run) -> None:
     if done:
         events.write(Note(text=f"Continued from step {done}"))
         events.write(Progress(done=done, total=spec.steps))
+    set_sparsity(trained.transformers, spec.attention.sparsity_at(done))
     if spec.validation.is_due(done, spec.steps) and _judge(run, trained, judged, done):
         events.write(Stopped(text=f"Stopped at step {done}."))
         return
@@ -96,9 +98,10 @@ def _train(run: _Run) -> None:
     upcoming = batches.from_step(done + 1)
     for step in range(done + 1, spec.steps + 1):
         began = perf_counter()
+        set_sparsity(trained.transformers, spec.attention.sparsity_at(step))
         learnt = learn(trained, islice(upcoming, spec.gradient_accumulation), step, spec, ranks)
         pace.steps.append(perf_counter() - began)
-        metrics = _metrics(learnt, pace.steps[-1])
+        metrics = _metrics(learnt, pace.steps[-1], trained)
         left = pace.seconds_left(step, spec)
         events.write(Progress(done=step, total=spec.steps, seconds_left=left, metrics=metrics))
         skipped = 0 if learnt.moved_the_weights else skipped + 1
@@ -142,6 +145,8 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     starts = _starts(run, model, family, parts)
     events.write(Phase(title="Loading the model"))
     transformers = nn.ModuleDict({part: load_to_train(model, part, family, spec, device) for part in parts})
+    if (way := way_of(transformers)) is not None:
+        events.write(Note(text=way.note))
     for part, adapter in starts.items():
         start_from(transformers[part], adapter)
     weights = trained_weights(transformers)
@@ -194,8 +199,9 @@ def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.d
     return padded(stored, family.text_length)
 
 
-def _metrics(learnt: Learnt, seconds: float) -> dict[str, float]:
-    found = {**asdict(learnt), "seconds_per_step": seconds}
+def _metrics(learnt: Learnt, seconds: float, trained: Trained) -> dict[str, float]:
+    sparsity = sparsity_of(trained.transformers)
+    found = {**asdict(learnt), "seconds_per_step": seconds, **({} if sparsity is None else {"sparsity": sparsity})}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

@@ -104,7 +104,7 @@ def test_a_field_that_the_page_decides_has_no_input():
 def test_each_preset_makes_a_spec_that_holds(kind):
     rest = {"train": {"parquet": "x"}, "preprocess": {"source": {"type": "manifest", "path": "m"}}}[kind]
     offered = presets.of_kind(kind)
-    assert len({preset.title for preset in offered}) == 2
+    assert len({preset.title for preset in offered}) == len(offered) >= 2
     assert all(spec_from({"kind": kind, **rest, **preset.settings}).kind == kind for preset in offered)
 
 

@@ -127,4 +127,4 @@ def test_help_lists_every_field_that_can_be_chosen(kind, capsys):
         "generate": ["prompts", "One a line. Required.", "adapter"],
     }
     assert [text for text in some[kind] if text not in told] == []
-    assert "kind" not in told.split("Fields of the spec:")[1]
+    assert "\n  kind " not in told.split("Fields of the spec:")[1]
