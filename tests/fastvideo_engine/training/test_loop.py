@@ -175,6 +175,19 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(
     assert [(event.kind, event.path) for event in events_of(two, ArtifactMade)] == kinds
 
 
+@pytest.mark.slow
+def test_two_processes_that_add_up_batches_train_all_weights_as_one_does(
+    train_spec, run_folder, train_in_two_processes, events_of
+):
+    one, two = run_folder("one"), run_folder("two")
+    shared = {"tuning": Full(), "ema_decay": 0.5, "optimizer": Optimizer(learning_rate=1e-5, warmup_steps=0)}
+    run(train_spec(batch_size=4, **shared), one)
+    train_in_two_processes(train_spec(batch_size=1, gradient_accumulation=2, **shared), two)
+    torch.testing.assert_close(_mean_gradients(two), _mean_gradients(one), rtol=0, atol=1e-6)
+    torch.testing.assert_close(_weights(two), _weights(one), rtol=0, atol=1e-6)
+    assert _losses(events_of(two)) == pytest.approx(_losses(events_of(one)), abs=1e-6)
+
+
 def test_parts_of_a_batch_add_up_to_the_whole(train_spec, run_folder, events_of):
     whole, parts = run_folder("whole"), run_folder("parts")
     run(train_spec(steps=2, tuning=Full(), batch_size=4), whole)
