@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-from worker import settings, store
+from worker import bundled_models, settings, store
 
 # Uploads land beside the datasets, so that taking one in is a rename; Gradio reads this when it is imported.
 os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads()))
@@ -18,6 +18,7 @@ def main() -> None:
     """Serve the studio until the process is asked to end."""
     settings.refuse_impossible()
     _refuse_taken_port(settings.host(), settings.port())
+    bundled_models.unpack()
     store.stay_open()
     pages = studio.build().queue(default_concurrency_limit=16)
     # Not mounted into an app of ours: a mounted Gradio serves any file that a forged request names.

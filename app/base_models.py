@@ -11,13 +11,16 @@ from fastvideo_engine.families import Family, family_of
 from fastvideo_engine.specs.base import is_folder
 from worker import settings
 
-SMALL_MODEL = "../../models/small-wan"
-"""The bundled model, as every run folder sees it, so that a studio may move with its home."""
+# As every run folder sees them, so that a studio may move with its home.
+_OF_THIS_HOME = "../../models/"
+TINY_WAN = f"{_OF_THIS_HOME}tiny-wan"
 
 CHOICES = [
-    ("Small Wan (bundled, untrained)", SMALL_MODEL),
+    ("Tiny Wan 64×64, bundled", TINY_WAN),
     ("Wan 2.1 T2V 1.3B", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
     ("Wan 2.1 T2V 14B", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
+    ("Wan 2.1 I2V 14B 480p", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),
+    ("Wan 2.2 TI2V 5B", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"),
 ]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -34,17 +37,22 @@ def title_of(model: str) -> str:
 
 
 def as_typed(model: str) -> str:
-    """Make what someone typed independent of where the studio was started; hub ids and the bundled model stay."""
-    if model == SMALL_MODEL or not is_folder(model):
+    """Make what someone typed independent of where the studio was started; hub ids and this home's models stay."""
+    if model.startswith(_OF_THIS_HOME) or not is_folder(model):
         return model
     return str(Path(model).expanduser().resolve())
 
 
+def seen_from_anywhere(model: str) -> str:
+    """Name a model of this home by its whole path; others are what they are."""
+    if model.startswith(_OF_THIS_HOME):
+        return str(settings.models() / model.removeprefix(_OF_THIS_HOME))
+    return model
+
+
 def family(model: str) -> Family:
     """Tell a model's family; raise `ModelError` when the folder is none, or the name cannot be a hub id."""
-    if model == SMALL_MODEL:
-        # It may not be made yet; then only its place is known, which says enough.
-        model = str(settings.small_model()) if settings.small_model().exists() else CHOICES[1][1]
-    if not is_folder(model) and not _HUB_ID.fullmatch(model):
+    found = seen_from_anywhere(model)
+    if not is_folder(found) and not _HUB_ID.fullmatch(found):
         raise ModelError(f"“{model}” is neither a folder nor a Hugging Face id; write owner/name or a path.")
-    return family_of(model)
+    return family_of(found)

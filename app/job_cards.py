@@ -7,7 +7,7 @@ from app import navigation, words
 from worker.store.tables import Job, JobStatus
 
 UNITS = {"import": "clip", "preprocess": "clip", "train": "step", "generate": "video"}
-_DOING = {"import": "Importing", "preprocess": "Preprocessing", "train": "Training", "generate": "Sampling"}
+DOING = {"import": "Importing", "preprocess": "Preprocessing", "train": "Training", "generate": "Sampling"}
 KINDS = {"import": "Import", "preprocess": "Preprocess", "train": "Train", "generate": "Sample"}
 
 
@@ -16,15 +16,17 @@ def state(job: Job) -> str:
     return "stopping" if job.status == JobStatus.RUNNING and job.stop_requested else job.status.value
 
 
-def headline(job: Job) -> str:
-    """Say in one line what a job is about to do, does, or did."""
+def headline(job: Job, awaited: Job | None = None) -> str:
+    """Say in one line what a job is about to do, does, or did; `awaited` is the job that it waits for."""
     match job.status:
+        case JobStatus.QUEUED if awaited:
+            return f"First #{awaited.id}: {headline(awaited)}"
         case JobStatus.QUEUED:
             return "Waiting for a worker"
         case JobStatus.RUNNING if job.done:
-            return f"{_DOING[job.kind]}, {UNITS[job.kind]} {job.done:,} of {job.total:,}"
+            return f"{DOING[job.kind]}, {UNITS[job.kind]} {job.done:,} of {job.total:,}"
         case JobStatus.RUNNING:
-            return job.phase or _DOING[job.kind]
+            return job.phase or DOING[job.kind]
         case JobStatus.STOPPED:
             return job.message or "Stopped"
         case JobStatus.FAILED:

@@ -1,12 +1,11 @@
 """Named starting points for forms: one YAML file each, a title and the settings that it sets."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-_FOLDER = Path(__file__).parents[1] / "assets" / "presets"
+from fastvideo_engine import assets
 
 
 @dataclass(frozen=True)
@@ -19,5 +18,5 @@ class Preset:
 
 def of_kind(kind: str) -> list[Preset]:
     """List the presets of a kind, in the order of their file names."""
-    files = sorted(_FOLDER.glob(f"{kind}-*.yaml"))
+    files = sorted((assets.FOLDER / "presets").glob(f"{kind}-*.yaml"))
     return [Preset(**yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files]

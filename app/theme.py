@@ -1,11 +1,10 @@
 """How the studio looks: a Gradio theme, and the stylesheet and script that every page carries in its head."""
 
 from functools import cache
-from pathlib import Path
 
 import gradio as gr
 
-_ASSETS = Path(__file__).parent.parent / "assets"
+from fastvideo_engine import assets
 
 _IRIS = gr.themes.Color(
     name="iris",
@@ -124,6 +123,6 @@ def head() -> str:
 
     Not through `launch(css=...)`: Gradio rewrites those selectors, and drops what it does not know.
     """
-    style = (_ASSETS / "studio.css").read_text(encoding="utf-8")
-    script = (_ASSETS / "copy.js").read_text(encoding="utf-8")
+    style = (assets.FOLDER / "studio.css").read_text(encoding="utf-8")
+    script = (assets.FOLDER / "copy.js").read_text(encoding="utf-8")
     return f"<style>{style}</style><script>{script}</script>"

@@ -6,7 +6,7 @@ import warnings
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
-from worker import queue, settings
+from worker import bundled_models, queue, settings
 
 SECONDS_FOR_REDIS_TO_COME = 10
 
@@ -18,6 +18,7 @@ def main() -> None:
     # Celery warns that tasks acknowledged late may run twice after Redis was away; ours are acknowledged early.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     settings.refuse_impossible()
+    bundled_models.unpack()
     _wait_for_redis()
     queue.app.worker_main(["--quiet", "worker", "--loglevel", "warning"])
 

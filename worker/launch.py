@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from fastvideo_engine.run_folder import write_whole
-from fastvideo_engine.specs import ImportSpec, JobSpec
-from worker import devices, settings
+from worker import devices
 from worker.offspring import END_WITH_PARENT
 from worker.store import jobs
 from worker.store.tables import Job
@@ -17,12 +16,9 @@ from worker.store.tables import Job
 _REPOSITORY = Path(__file__).parents[1]
 
 
-def commands(job: Job) -> list[list[str]]:
-    """Say what to run for a job, one after the other; the bundled model is made when it is asked for first."""
-    spec = jobs.spec_of(job)
-    engine = [sys.executable, "-m", "fastvideo_engine"]
-    making = [[*engine, "small-model", str(settings.small_model())]] if _needs_small_model(spec, job) else []
-    return [*making, [*engine, str(job.folder.path), "--die-with-parent"]]
+def command(job: Job) -> list[str]:
+    """Say what to run for a job."""
+    return [sys.executable, "-m", "fastvideo_engine", str(job.folder.path), "--die-with-parent"]
 
 
 def prepare(job: Job) -> None:
@@ -53,13 +49,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _needs_small_model(spec: JobSpec, job: Job) -> bool:
-    if isinstance(spec, ImportSpec):
-        return False
-    model = (job.folder.path / spec.model).resolve()
-    return model == settings.small_model() and not model.exists()
 
 
 def _environment(job: Job) -> dict[str, str]:

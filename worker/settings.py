@@ -27,15 +27,15 @@ def uploads() -> Path:
     return home() / "uploads"
 
 
-def small_model() -> Path:
-    """The bundled base model, made on first use."""
-    return home() / "models" / "small-wan"
+def models() -> Path:
+    """Where the bundled models are, as specs of runs name them."""
+    return home() / "models"
 
 
 def private_paths() -> list[Path]:
     """What no web request may name by its path: pages show it by id, or not at all."""
     database = home() / "studio.db"
-    return [database, home() / "studio.db-wal", datasets(), runs(), small_model().parent, redis_socket()]
+    return [database, home() / "studio.db-wal", datasets(), runs(), models(), redis_socket()]
 
 
 def database_url() -> str:

@@ -39,11 +39,8 @@ def run_job(job_id: int) -> None:
 
 def _run(job: Job) -> None:
     launch.prepare(job)
-    for command in launch.commands(job):
-        events_before = job.folder.events.stat().st_size if job.folder.events.exists() else 0
-        exit_code = watch.see_through(job, launch.start(job, command), leaving)
-        if exit_code:
-            break
+    events_before = job.folder.events.stat().st_size if job.folder.events.exists() else 0
+    exit_code = watch.see_through(job, launch.start(job, launch.command(job)), leaving)
     while True:
         try:
             return watch.conclude(job, events_before, exit_code, leaving.is_set())

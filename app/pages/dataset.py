@@ -5,20 +5,30 @@ from typing import Any
 
 import gradio as gr
 
-from app import base_models, chrome, clip_cards, dataset_cards, forms, job_cards, navigation, presets, verdicts, words
+from app import (
+    base_models,
+    chrome,
+    clip_cards,
+    dataset_cards,
+    forms,
+    job_cards,
+    navigation,
+    presets,
+    training_data,
+    verdicts,
+    words,
+)
 from app.errors import readable
 from app.widgets.clip_grid import clip_grid
 from app.widgets.rejected import rejected_clips
 from fastvideo_engine.errors import DataError, ModelError
-from fastvideo_engine.specs import Manifest, PreprocessSpec, spec_from
+from fastvideo_engine.specs import PreprocessSpec
 from fastvideo_engine.specs.base import is_folder
-from worker import queue
 from worker.store import artifacts, datasets, intake, jobs
 from worker.store.tables import Job, JobStatus
 
 TITLE, PATH = "Dataset", "/dataset"
 _CHANGING = (gr.Dropdown, gr.Number, gr.Slider, gr.Textbox, gr.Checkbox)
-_MANIFEST = Manifest(path="manifest.jsonl").model_dump()
 
 
 def build(page: gr.Blocks) -> None:
@@ -53,7 +63,7 @@ def _build_clips(dataset_id: gr.Number, heading: gr.HTML) -> tuple[gr.HTML, gr.H
 def _build_preprocess(tab: gr.Tab, dataset_id: gr.Number, address: gr.Textbox) -> gr.HTML:
     offered = presets.of_kind("preprocess")
     preset = forms.preset_input(offered)
-    form = forms.draw(PreprocessSpec, special={"model": base_models.draw}, fixed={"source": _MANIFEST})
+    form = forms.draw(PreprocessSpec, special={"model": base_models.draw}, fixed={"source": training_data.MANIFEST})
     verdict = gr.HTML(elem_classes="fvs-notices")
     unusable = rejected_clips(visible=False)
     launch = gr.Button("Preprocess", variant="primary", elem_classes="fvs-quiet")
@@ -190,12 +200,7 @@ def judge(settings: forms.Settings, dataset_id: int | None) -> tuple[str, Any]:
 
 def preprocess(settings: forms.Settings, dataset_id: int) -> str:
     """Queue the preprocessing of a dataset as it is now; return the address of the job's page."""
-    card = datasets.card(dataset_id)
-    if card is None or not card.usable:
-        raise DataError("This dataset has no clip that can be used; add one under Clips first.")
-    spec = spec_from({**settings, "model": base_models.as_typed(settings["model"])})
-    clips = [clip for clip in datasets.clips(dataset_id) if not clip.problem]
-    job = queue.enqueue(spec, card.dataset.name, dataset_id=card.dataset.id, clips=clips)
+    job = training_data.preprocess({**settings, "model": base_models.as_typed(settings["model"])}, dataset_id)
     return navigation.run(job.id)
 
 

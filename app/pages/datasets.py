@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import chrome, clip_cards, dataset_cards, forms, navigation, words
+from app import chrome, clip_cards, dataset_cards, forms, navigation, try_it, words
 from app.errors import readable
 from app.widgets.clip_grid import clip_grid
 from fastvideo_engine.errors import DataError
@@ -27,6 +27,7 @@ def build(page: gr.Blocks) -> None:
             _build_upload(address)
         with gr.Tab("Hugging Face dataset"):
             _build_import(address)
+    try_it.draw(page, address)
     cards = gr.HTML()
     page.load(show_cards, outputs=cards, **chrome.QUIET)
     address.change(None, inputs=address, js=navigation.GO_TO)

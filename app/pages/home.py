@@ -4,7 +4,7 @@ from html import escape
 
 import gradio as gr
 
-from app import chrome, job_cards, navigation
+from app import chrome, job_cards, navigation, try_it
 from worker.store import artifacts, datasets, jobs
 
 _SHOWN_RUNS = 6
@@ -13,11 +13,14 @@ _SHOWN_RUNS = 6
 def build(page: gr.Blocks) -> None:
     chrome.draw(page, "Home")
     gr.HTML(chrome.heading("Home", "Finetune a video model on your own clips, and see what it learned."))
+    address = gr.Textbox(visible="hidden")
+    try_it.draw(page, address)
     checklist = gr.HTML()
     newest = gr.HTML()
     timer = gr.Timer(5)
     page.load(show, outputs=[checklist, newest], **chrome.QUIET)
     timer.tick(show, outputs=[checklist, newest], **chrome.POLLED)
+    address.change(None, inputs=address, js=navigation.GO_TO)
 
 
 def show() -> tuple[str, str]:
@@ -45,7 +48,7 @@ def _checklist() -> str:
             _newest_dataset("preprocess"),
             bool(artifacts.of_kind("parquet", 1)),
         ),
-        ("Train a LoRA", "The bundled small model needs no GPU.", "/train", bool(jobs.newest(["train"], limit=1))),
+        ("Train a LoRA", "The bundled model needs no GPU.", "/train", bool(jobs.newest(["train"], limit=1))),
         ("Judge it", "Compare videos of each step, side by side.", "/runs", bool(artifacts.of_kind("adapter", 1))),
     )
     if all(done for *_, done in steps):

@@ -13,7 +13,7 @@ from app.widgets.rejected import rejected_clips
 from app.widgets.run_live import run_live
 from app.widgets.sync_player import sample_matrix
 from fastvideo_engine.specs import TrainSpec
-from worker import queue, settings
+from worker import queue
 from worker.store import artifacts, jobs
 from worker.store.tables import Artifact, Job, JobStatus
 
@@ -108,16 +108,17 @@ def resume_job(job_id: int) -> tuple[Any, ...]:
 
 
 def _live(job: Job) -> dict[str, Any]:
+    awaited = jobs.awaited_by(job)
+    moving = awaited or job
     pace = job.metrics.get("seconds_per_step")
-    running = job.status == JobStatus.RUNNING
     return {
         "state": job_cards.state(job),
-        "headline": job_cards.headline(job),
+        "headline": job_cards.headline(job, awaited),
         "detail": _detail(job),
-        "done": job.done,
-        "total": job.total,
-        "unit": job_cards.UNITS[job.kind] + "s",
-        "seconds_left": job.seconds_left if running else None,
+        "done": moving.done,
+        "total": moving.total,
+        "unit": job_cards.UNITS[moving.kind] + "s",
+        "seconds_left": moving.seconds_left if moving.status == JobStatus.RUNNING else None,
         "pace": f"{pace:.2f} s a step" if pace else "",
         "metrics": {name: value for name, value in job.metrics.items() if name != "seconds_per_step"},
         "notices": [],
@@ -127,7 +128,7 @@ def _live(job: Job) -> dict[str, Any]:
 def _detail(job: Job) -> str:
     match job.status:
         case JobStatus.RUNNING:
-            return job.message or job.phase
+            return job.message or (job.phase if job.done else "")  # until then the headline says it
         case JobStatus.QUEUED | JobStatus.FAILED:
             return job.message
         case _:
@@ -188,6 +189,11 @@ def _log(job: Job) -> dict[str, Any]:
 
 
 def _results(job: Job) -> str:
+    awaited = jobs.awaited_by(job)
+    if awaited is not None:
+        first = f"{job_cards.DOING[awaited.kind].lower()} #{awaited.id}"
+        told = f"{job_cards.DOING[job.kind]} begins by itself as soon as {first} is finished."
+        return chrome.notice("info", told, (f"See #{awaited.id}", navigation.run(awaited.id)))
     adapter = next(reversed(artifacts.of_job(job.id or 0, "adapter")), None)
     if adapter is not None:
         return _adapter_card(job, adapter)
@@ -204,9 +210,10 @@ def _results(job: Job) -> str:
 
 def _adapter_card(job: Job, adapter: Artifact) -> str:
     file = f"lora-run-{job.id}-step-{adapter.step}.safetensors"
+    model = base_models.seen_from_anywhere(job.spec["model"])
     code = (
         "from diffusers import WanPipeline\n"
-        f'pipeline = WanPipeline.from_pretrained("{_model_for_python(job)}")\n'
+        f'pipeline = WanPipeline.from_pretrained("{model}")\n'
         f'pipeline.load_lora_weights("{file}")'
     )
     download = _button("Download adapter", f"{media.artifact_url(adapter)}?name={file}", save_as=file)
@@ -217,10 +224,11 @@ def _adapter_card(job: Job, adapter: Artifact) -> str:
 
 
 def _transformer_card(job: Job, transformer: Artifact) -> str:
+    model = base_models.seen_from_anywhere(job.spec["model"])
     code = (
         "from diffusers import WanPipeline, WanTransformer3DModel\n"
         f'transformer = WanTransformer3DModel.from_pretrained("{transformer.file}")\n'
-        f'pipeline = WanPipeline.from_pretrained("{_model_for_python(job)}", transformer=transformer)'
+        f'pipeline = WanPipeline.from_pretrained("{model}", transformer=transformer)'
     )
     return (
         f'<section class="fvs-card"><h2>The transformer of step {transformer.step}</h2>'
@@ -259,8 +267,3 @@ def _settings_card(job: Job) -> str:
 def code_block(code: str) -> str:
     copy = '<button type="button" data-fvs-copy>Copy</button>'
     return f'<div class="fvs-code">{copy}<pre><code>{escape(code)}</code></pre></div>'
-
-
-def _model_for_python(job: Job) -> str:
-    model = job.spec["model"]
-    return str(settings.small_model()) if model == base_models.SMALL_MODEL else model

@@ -1,20 +1,18 @@
 """Train: which data, which method, how long, and what to judge it by."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app import base_models, chrome, forms, navigation, presets, words
+from app import base_models, chrome, forms, navigation, presets, training_data
 from fastvideo_engine.errors import ModelError
 from fastvideo_engine.specs import TrainSpec, spec_from
 from worker import queue, settings
-from worker.store import artifacts, datasets, jobs
-from worker.store.tables import Artifact
 
 TITLE, PATH = "Train", "/train"
 _METHODS = {"lora": "LoRA", "full": "Finetune"}
+_SUGGESTED_PROMPTS = 2
 
 
 def build(page: gr.Blocks) -> None:
@@ -56,27 +54,23 @@ def _parquet_input(field: Any) -> gr.Dropdown:
 
 
 def offer_parquet(request: gr.Request) -> tuple[gr.Dropdown, str]:
-    """List what was preprocessed, and choose what the address names, else the newest."""
-    found = artifacts.of_kind("parquet")
-    if not found:
-        told = "No training data yet: open a dataset and press Preprocess, or give a folder of Parquet below."
-        return gr.Dropdown(choices=[]), chrome.notice("info", told)
+    """List what can be trained on, and choose what the address names, else the first that is ready."""
+    offered = training_data.offered()
+    if not offered:
+        told = "No training data yet: make a dataset, or give a folder of Parquet below."
+        return gr.Dropdown(choices=[]), chrome.notice("info", told, ("Datasets", "/datasets"))
     asked = navigation.id_from(request, "parquet")
-    chosen = next((artifact for artifact in found if artifact.job_id == asked), found[0])
-    return gr.Dropdown(
-        choices=[(_title(artifact), _seen_from_a_run(artifact)) for artifact in found], value=_seen_from_a_run(chosen)
-    ), ""
+    chosen = next((data for data in offered if asked and data.preprocessing and data.preprocessing.id == asked), None)
+    return gr.Dropdown(choices=[(data.title, data.value) for data in offered], value=(chosen or offered[0]).value), ""
 
 
 def of_parquet(parquet: str | None) -> tuple[Any, Any]:
     """Choose the model that the data was made for, and suggest its first captions as validation prompts."""
-    artifact = _artifact_of(parquet)
-    if artifact is None:
+    data = training_data.chosen(parquet)
+    if data is None:
         return gr.skip(), gr.skip()
-    job = jobs.get(artifact.job_id)
-    clips = datasets.clips(job.dataset_id) if job and job.dataset_id else []
-    captions = list(dict.fromkeys(clip.caption for clip in clips if clip.caption and not clip.problem))
-    return (job.spec["model"] if job else gr.skip()), "\n".join(captions[:2])
+    model = data.preprocessing.spec["model"] if data.preprocessing else gr.skip()
+    return model, "\n".join(training_data.captions(data)[:_SUGGESTED_PROMPTS])
 
 
 def can_be_trained(values: forms.Settings) -> dict[str, str]:
@@ -86,36 +80,36 @@ def can_be_trained(values: forms.Settings) -> dict[str, str]:
         base_models.family(values["model"])
     except ModelError as error:
         problems["model"] = str(error)
-    folder = settings.runs() / "0" / Path(values["parquet"]).expanduser()
-    if not folder.resolve().is_dir():
-        problems["parquet"] = f"There is no folder {values['parquet']}; choose one of the list, or type a path."
-    elif not any(folder.resolve().rglob("*.parquet")):
-        problems["parquet"] = f"There is no Parquet in {values['parquet']}; choose what preprocessing made."
-    return problems
+    parquet = _parquet_problem(values["parquet"], values["model"])
+    return problems | ({"parquet": parquet} if parquet else {})
+
+
+def _parquet_problem(parquet: str, model: str) -> str | None:
+    data = training_data.chosen(parquet)
+    if data and data.preprocessing is None:
+        return training_data.preprocessing_problem(data, model)
+    if data and not data.is_ready:
+        return None
+    folder = (settings.runs() / "0" / Path(parquet).expanduser()).resolve()
+    if not folder.is_dir():
+        return f"There is no folder {parquet}; choose one of the list, or type a path."
+    if not any(folder.rglob("*.parquet")):
+        return f"There is no Parquet in {parquet}; choose what preprocessing made."
+    return None
 
 
 def train(values: forms.Settings) -> str:
-    """Queue a training; return the address of its page."""
-    artifact = _artifact_of(values["parquet"])
-    parquet = values["parquet"] if artifact else str(Path(values["parquet"]).expanduser().resolve())
-    spec = spec_from({**values, "parquet": parquet, "model": base_models.as_typed(values["model"])})
-    source = jobs.get(artifact.job_id) if artifact else None
-    title = f"{_METHODS[values['tuning']['method']]} on {source.title if source else Path(parquet).name}"
-    job = queue.enqueue(
-        spec, title, dataset_id=source.dataset_id if source else None, parent_id=source.id if source else None
-    )
+    """Queue a training, and the preprocessing that it needs where there is none yet; return its page's address."""
+    model, data = base_models.as_typed(values["model"]), training_data.chosen(values["parquet"])
+    if data is None:
+        parquet = str(Path(values["parquet"]).expanduser().resolve())
+        spec = spec_from({**values, "model": model, "parquet": parquet})
+        return navigation.run(queue.enqueue(spec, _title(values, Path(parquet).name)).id)
+    source = data.preprocessing or training_data.preprocess_for(model, data.dataset_id or 0)
+    spec = spec_from({**values, "model": model, "parquet": training_data.made_by(source)})
+    job = queue.enqueue(spec, _title(values, source.title), dataset_id=source.dataset_id, parent_id=source.id)
     return navigation.run(job.id)
 
 
-def _title(artifact: Artifact) -> str:
-    facts, job = artifact.facts, jobs.get(artifact.job_id)
-    shape = f"{facts['height']}×{facts['width']}×{facts['frames']}"
-    return f"#{artifact.job_id} {job.title if job else ''} · {words.count(facts['clips'], 'clip')} · {shape}"
-
-
-def _seen_from_a_run(artifact: Artifact) -> str:
-    return os.path.relpath(artifact.file, settings.runs() / "0")
-
-
-def _artifact_of(parquet: str | None) -> Artifact | None:
-    return next((artifact for artifact in artifacts.of_kind("parquet") if _seen_from_a_run(artifact) == parquet), None)
+def _title(values: forms.Settings, data: str) -> str:
+    return f"{_METHODS[values['tuning']['method']]} on {data}"

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-_SCRIPTS = Path(__file__).parent.parent.parent / "assets" / "widgets"
+from fastvideo_engine import assets
 
 # No part of a value may stand in a template: Gradio fills in {{ }} first and then runs the outcome as a JavaScript
 # template literal, so a caption with "${...}" in it would be executed. The scripts set textContent instead.
@@ -34,4 +33,4 @@ def widget(
 @cache
 def _joined(scripts: str) -> str:
     names = ["dom", *scripts.split()]
-    return "\n".join((_SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    return "\n".join((assets.FOLDER / "widgets" / f"{name}.js").read_text(encoding="utf-8") for name in names)

@@ -15,6 +15,7 @@ const detail = el("p", { class: "fvs-live-detail" });
 const metrics = el("dl", { class: "fvs-metrics" });
 const notices = el("div", { class: "fvs-notices" });
 let endsAt = null;
+let unknown = "";
 
 const timeInWords = (seconds) => {
   if (seconds < 8) return "a few seconds left";
@@ -27,10 +28,11 @@ const timeInWords = (seconds) => {
   return `about ${Math.round(minutes / 60)} h left`;
 };
 
-const showTimeLeft = () => setText(left, endsAt === null ? "" : timeInWords((endsAt - performance.now()) / 1000));
+const showTimeLeft = () => setText(left, endsAt === null ? unknown : timeInWords((endsAt - performance.now()) / 1000));
 
 const setTimeLeft = (seconds, isMoving) => {
-  if (!isMoving || typeof seconds !== "number") {
+  unknown = isMoving ? "time left not known yet" : "";
+  if (typeof seconds !== "number") {
     endsAt = null;
   } else {
     const wanted = performance.now() + seconds * 1000;
@@ -47,7 +49,7 @@ const showBar = (value, isMoving) => {
   const part = value.state === "finished" ? 1 : known ? Math.min(1, (done ?? 0) / total) : 0;
   frame.classList.toggle("fvs-progress-unknown", isMoving && !known);
   fill.style.transform = `scaleX(${part})`;
-  bar.hidden = value.state === "queued";
+  bar.hidden = value.state === "queued" && !known; // one that waits for another job shows how far that is
   if (known || !isMoving) {
     bar.setAttribute("aria-valuemax", known ? total : 1);
     bar.setAttribute("aria-valuenow", known ? (done ?? 0) : part);
@@ -89,7 +91,7 @@ const draw = (value) => {
   detail.hidden = !value.detail;
   setText(pace, isMoving ? (value.pace ?? "") : "");
   showBar(value, isMoving);
-  setTimeLeft(value.seconds_left, value.state === "running");
+  setTimeLeft(value.seconds_left, value.state === "running" || (value.state === "queued" && value.total > 0));
   showMetrics(value.metrics);
   showNotices(value.notices);
 };

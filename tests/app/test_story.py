@@ -1,14 +1,8 @@
 """The whole story in a real browser: clips in, LoRA out, and the videos to judge it by."""
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,39 +11,9 @@ import pytest
 from diffusers import WanPipeline
 from playwright.sync_api import Page, expect
 
-REPOSITORY = Path(__file__).parents[2]
 JOB_MS = 180_000
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("studio home")
-
-
-@pytest.fixture(scope="module")
-def address(home: Path) -> Iterator[str]:
-    """Start the studio as `make studio` does, and end it with Ctrl-C."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    with (home / "console").open("wb") as console:
-        studio = subprocess.Popen(
-            [sys.executable, "-m", "worker.supervise"],
-            cwd=REPOSITORY,
-            env=os.environ | {"STUDIO_HOME": str(home), "PORT": port},
-            stdout=console,
-            stderr=subprocess.STDOUT,
-        )
-    deadline = time.monotonic() + 60
-    while "is ready" not in (home / "console").read_text():
-        assert time.monotonic() < deadline, (home / "console").read_text()
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    studio.send_signal(signal.SIGINT)
-    assert studio.wait(timeout=30) == 0
-    assert "Traceback" not in (home / "console").read_text()
 
 
 @pytest.fixture

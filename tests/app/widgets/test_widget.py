@@ -1,7 +1,6 @@
 """Tests that no widget can make markup of a value."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,9 @@ from app.widgets.log_tail import log_tail
 from app.widgets.rejected import rejected_clips
 from app.widgets.run_live import run_live
 from app.widgets.sync_player import sample_matrix
+from fastvideo_engine import assets
 
-SCRIPTS = sorted((Path(theme.__file__).parent.parent / "assets" / "widgets").glob("*.js"))
+SCRIPTS = sorted((assets.FOLDER / "widgets").glob("*.js"))
 
 
 @pytest.mark.parametrize("widget", [sample_matrix, run_live, loss_curve, log_tail, rejected_clips])
