@@ -90,7 +90,7 @@ def _train(run: _Run) -> None:
         events.write(Note(text=f"Continued from step {done}"))
         events.write(Progress(done=done, total=spec.steps))
     set_sparsity(trained.transformers, spec.attention.sparsity_at(done))
-    if spec.validation.is_due(done, spec.steps) and _judge(run, trained, judged, done):
+    if spec.validation.is_due(done, spec.steps) and _judge(run, trained, judged, done, None):
         events.write(Stopped(text=f"Stopped at step {done}."))
         return
     events.write(Phase(title="Training"))
@@ -117,7 +117,7 @@ def _train(run: _Run) -> None:
         judges = not stops and (spec.validation.is_due(step, spec.steps) or _is_wanted_now(run, "sample"))
         if judges:
             began = perf_counter()
-            stops = _judge(run, trained, judged, step)
+            stops = _judge(run, trained, judged, step, left)
             pace.validation = perf_counter() - began
         if stops:
             if not saves:
@@ -205,13 +205,13 @@ def _metrics(learnt: Learnt, seconds: float, trained: Trained) -> dict[str, floa
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _judge(run: _Run, trained: Trained, judged: _Judged, step: int) -> bool:
+def _judge(run: _Run, trained: Trained, judged: _Judged, step: int, seconds_left: float | None) -> bool:
     """Tell the loss on held-out clips and sample what is wanted; return whether the stop wish cut it short."""
     with trained.shown():
         if judged.held_out is not None:
             run.events.write(Phase(title=f"Computing the validation loss at step {step}"))
             metrics = {"validation_loss": judged.held_out.loss(trained.transformers)}
-            run.events.write(Progress(done=step, total=run.spec.steps, metrics=metrics))
+            run.events.write(Progress(done=step, total=run.spec.steps, seconds_left=seconds_left, metrics=metrics))
         sampler = judged.videos.sampler(trained.transformers)
         return sampler is not None and validate(sampler, run.folder, step, run.ranks, run.events)
 

@@ -65,6 +65,7 @@ def test_the_validation_loss_equals_the_formula_in_float64(
     rows = pq.read_table(dataset / "validation_dataset").to_pylist()
     told = _told(events_of(folder, Progress))
     assert list(told) == [0, 2, 3]
+    assert [event.done for event in events_of(folder, Progress) if event.seconds_left is None] == [0]
     assert told[0] == pytest.approx(_wanted(tiny_wan, tiny_wan / "transformer", rows, seed=5), rel=1e-5)
     # The last one is of the averaged weights, which are the exported ones.
     last = _wanted(tiny_wan, folder.newest_checkpoint().transformer("transformer"), rows, seed=5)
