@@ -21,6 +21,8 @@ CHOICES = [
     ("Wan 2.1 T2V 14B", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
     ("Wan 2.1 I2V 14B 480p", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),
     ("Wan 2.2 TI2V 5B", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"),
+    ("Wan 2.2 T2V A14B", "Wan-AI/Wan2.2-T2V-A14B-Diffusers"),
+    ("Wan 2.2 I2V A14B", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"),
 ]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -7,7 +7,9 @@ import gradio as gr
 
 from app import base_models, chrome, forms, navigation, presets, training_data
 from fastvideo_engine.errors import ModelError
+from fastvideo_engine.families import Family
 from fastvideo_engine.specs import TrainSpec, spec_from
+from fastvideo_engine.specs.base import is_folder
 from worker import queue, settings
 
 TITLE, PATH = "Train", "/train"
@@ -75,9 +77,9 @@ def of_parquet(parquet: str | None) -> tuple[Any, Any]:
 
 def can_be_trained(values: forms.Settings) -> dict[str, str]:
     """Say which fields name something that is not there, before a job is started."""
-    problems = {}
+    problems: dict[str, str] = {}
     try:
-        base_models.family(values["model"])
+        problems |= _misfits(base_models.family(values["model"]), values)
     except ModelError as error:
         problems["model"] = str(error)
     parquet = _parquet_problem(values["parquet"], values["model"])
@@ -96,6 +98,18 @@ def _parquet_problem(parquet: str, model: str) -> str | None:
     if not any(folder.rglob("*.parquet")):
         return f"There is no Parquet in {parquet}; choose what preprocessing made."
     return None
+
+
+def _misfits(family: Family, values: forms.Settings) -> dict[str, str]:
+    """Say what a family cannot be asked for."""
+    if not is_folder(values["model"]):  # what a model on the hub can do, the engine sees when it has fetched it
+        return {}
+    spec = TrainSpec.model_validate(values)
+    found = {
+        "workload": family.training_problem(family.trained_for(spec.workload), spec.experts),
+        "validation.images": family.images_problem(spec.validation.images) if spec.validation.prompts else None,
+    }
+    return {field: problem for field, problem in found.items() if problem is not None}
 
 
 def train(values: forms.Settings) -> str:
