@@ -8,8 +8,9 @@ import gradio as gr
 from app import base_models, chrome, forms, navigation, presets, training_data
 from fastvideo_engine.errors import ModelError
 from fastvideo_engine.families import Family
-from fastvideo_engine.specs import TrainSpec, spec_from
+from fastvideo_engine.specs import ParquetFolder, TrainSpec, spec_from
 from fastvideo_engine.specs.base import is_folder
+from fastvideo_engine.specs.parquet import folders_from
 from worker import queue, settings
 
 TITLE, PATH = "Train", "/train"
@@ -92,12 +93,17 @@ def _parquet_problem(parquet: str, model: str) -> str | None:
         return training_data.preprocessing_problem(data, model)
     if data and not data.is_ready:
         return None
-    folder = (settings.runs() / "0" / Path(parquet).expanduser()).resolve()
-    if not folder.is_dir():
-        return f"There is no folder {parquet}; choose one of the list, or type a path."
-    if not any(folder.rglob("*.parquet")):
-        return f"There is no Parquet in {parquet}; choose what preprocessing made."
+    for folder in _folders_in(parquet):
+        there = (settings.runs() / "0" / Path(folder.path).expanduser()).resolve()
+        if not there.is_dir():
+            return f"There is no folder {folder.path}; choose one of the list, or type a path."
+        if not any(there.rglob("*.parquet")):
+            return f"There is no Parquet in {folder.path}; choose what preprocessing made."
     return None
+
+
+def _folders_in(parquet: str) -> list[ParquetFolder]:
+    return [ParquetFolder.model_validate(folder) for folder in folders_from(parquet)]
 
 
 def _misfits(family: Family, values: forms.Settings) -> dict[str, str]:
@@ -116,9 +122,11 @@ def train(values: forms.Settings) -> str:
     """Queue a training, and the preprocessing that it needs where there is none yet; return its page's address."""
     model, data = base_models.as_typed(values["model"]), training_data.chosen(values["parquet"])
     if data is None:
-        parquet = str(Path(values["parquet"]).expanduser().resolve())
-        spec = spec_from({**values, "model": model, "parquet": parquet})
-        return navigation.run(queue.enqueue(spec, _title(values, Path(parquet).name)).id)
+        folders = [folder.anchored(Path()) for folder in _folders_in(values["parquet"])]
+        spec = spec_from({**values, "model": model, "parquet": folders})
+        return navigation.run(
+            queue.enqueue(spec, _title(values, ", ".join(Path(each.path).name for each in folders))).id
+        )
     source = data.preprocessing or training_data.preprocess_for(model, data.dataset_id or 0)
     spec = spec_from({**values, "model": model, "parquet": training_data.made_by(source)})
     job = queue.enqueue(spec, _title(values, source.title), dataset_id=source.dataset_id, parent_id=source.id)

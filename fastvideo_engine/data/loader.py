@@ -1,10 +1,9 @@
-"""Read the Parquet that preprocessing (ours or FastVideo's) wrote, a clip at a time, in a new order each epoch."""
+"""Read the Parquet that preprocessing (ours or FastVideo's) wrote, a clip at a time."""
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from fastvideo_engine.data.parquet import Provenance, read_provenance
 from fastvideo_engine.errors import DataError
 from fastvideo_engine.families import Family
 from fastvideo_engine.run_folder import RunFolder
-from fastvideo_engine.seeds import generator_of
+from fastvideo_engine.specs.parquet import ParquetFolder
 
 _LATENT, _TEXT = _OF_EVERY_CLIP = ("vae_latent", "text_embedding")
 _CLIP_FEATURE, _FIRST_FRAME_LATENT = "clip_feature", "first_frame_latent"
@@ -54,19 +53,25 @@ class _Place:
 
 @dataclass(frozen=True)
 class ParquetClips:
-    """Encoded clips of one size, read from disk when asked for."""
+    """Encoded clips, read from disk when asked for; all of one model, and each size by itself."""
 
-    files: tuple[Path, ...]
-    latent_shape: tuple[int, ...]
-    """CTHW"""
+    by_shape: Mapping[_Shape, Sequence[int]]
+    """The numbers of the clips of each latent shape CTHW, most clips first, each as often as it comes in an epoch."""
     text_width: int
     provenance: Provenance | None
-    """What our preprocessing says of the model and settings; FastVideo says nothing."""
-    clip_feature_shape: tuple[int, ...] | None
+    """What our preprocessing says of the model and settings, of most clips; FastVideo says nothing."""
+    clip_feature_shape: _Shape | None
     """LD; None unless asked for."""
+    _files: tuple[Path, ...]
     _tensors: tuple[str, ...]
     _footers: tuple[pq.FileMetaData, ...]
     _places: tuple[_Place, ...]
+    _latent_frames: int | None
+
+    @property
+    def latent_shape(self) -> _Shape:
+        """The CTHW that most clips have."""
+        return next(iter(self.by_shape))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -74,7 +79,7 @@ class ParquetClips:
     def read(self, number: int) -> EncodedClip:
         """Read a clip from disk, with the tensors that were asked for when the Parquet was opened."""
         place = self._places[number]
-        path = self.files[place.file]
+        path = self._files[place.file]
         columns = [*_columns(self._tensors, "bytes"), *_columns(self._tensors, "shape"), "caption"]
         try:
             # The footer is known and the file mapped: only this row group's pages are touched.
@@ -83,6 +88,9 @@ class ParquetClips:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path} cannot be read ({_first_line(error)}); {_CURE}.") from None
         tensors = {tensor: _tensor(row, tensor, path) for tensor in self._tensors}
+        # The VAE looks back only: the first latent frames are those of a clip that ends there.
+        for tensor in {_LATENT, _FIRST_FRAME_LATENT} & tensors.keys():
+            tensors[tensor] = tensors[tensor][:, : self._latent_frames].contiguous()
         return EncodedClip(
             latent=tensors[_LATENT],
             text=tensors[_TEXT],
@@ -99,35 +107,43 @@ def first_frame_tensors(family: Family) -> tuple[str, ...]:
 
 
 def open_parquet(folder: Path, more_tensors: Sequence[str] = ()) -> ParquetClips:
-    """Find the Parquet files under a folder and check that their clips go together; raise `DataError` if not.
+    """Find the Parquet files under a folder; as `open_mixture` for a single one."""
+    return open_mixture([ParquetFolder(path=str(folder))], more_tensors)
 
-    `more_tensors` are read beside the latents and the text, and every clip must have them.
+
+def open_mixture(
+    folders: Sequence[ParquetFolder], more_tensors: Sequence[str] = (), latent_frames: int | None = None
+) -> ParquetClips:
+    """Find the Parquet files under some folders and check that they are of one model; raise `DataError` if not.
+
+    `more_tensors` are read beside the latents and the text, and every clip must have them. Of the latents, the first
+    `latent_frames` are read.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}; give the folder that preprocessing wrote.")
-    files = sorted(parquet_files(folder))
-    if not files:
-        raise DataError(f"{folder} holds no .parquet files; give the folder that preprocessing wrote.")
     tensors = (*_OF_EVERY_CLIP, *more_tensors)
-    footers, places = [], []
-    shapes: dict[Path, _Shapes] = {}
-    for number, path in enumerate(files):
-        footer, shapes[path] = _surveyed(path, tensors)
-        footers.append(footer)
-        rows_of = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-        places += [_Place(number, group, row) for group, rows in enumerate(rows_of) for row in range(rows)]
-    if not places:
-        raise DataError(f"The Parquet in {folder} holds no clips; {_CURE}.")
-    latent_shape, text_width = _common_shape(shapes, folder)
+    files = [(path, folder.weight) for folder in folders for path in _files_in(Path(folder.path))]
+    surveyed = [_surveyed(path, tensors) for path, _ in files]
+    where = ", ".join(folder.path for folder in folders)
+    shapes = [shape for _, in_file in surveyed for shape in in_file]
+    if not shapes:
+        raise DataError(f"The Parquet in {where} holds no clips; {_CURE}.")
+    by_shape: dict[_Shape, list[int]] = {}
+    places: list[_Place] = []
+    for number, ((_, weight), (footer, in_file)) in enumerate(zip(files, surveyed, strict=True)):
+        for place, shape in zip(_places_in(number, footer), in_file, strict=True):
+            by_shape.setdefault(_cut(shape[_LATENT], latent_frames), []).extend([len(places)] * weight)
+            places.append(place)
+    ordered = dict(sorted(by_shape.items(), key=lambda each: (-len(each[1]), each[0])))
+    most = places[next(iter(ordered.values()))[0]].file
     return ParquetClips(
-        files=tuple(files),
-        latent_shape=latent_shape,
-        text_width=text_width,
-        provenance=_common_provenance(files, folder),
-        clip_feature_shape=_first_frame_shapes(shapes, more_tensors, latent_shape, folder).get(_CLIP_FEATURE),
+        by_shape=ordered,
+        text_width=_common_text_width(shapes, where),
+        provenance=_common_provenance([path for path, _ in files[most:] + files[:most]], where),
+        clip_feature_shape=_first_frame_shapes(shapes, more_tensors, where).get(_CLIP_FEATURE),
+        _files=tuple(path for path, _ in files),
         _tensors=tensors,
-        _footers=tuple(footers),
+        _footers=tuple(footer for footer, _ in surveyed),
         _places=tuple(places),
+        _latent_frames=latent_frames,
     )
 
 
@@ -141,22 +157,30 @@ def held_out_beside(folder: Path) -> Path | None:
     return None
 
 
-def clip_at(position: int, count: int, seed: int) -> int:
-    """Tell which of `count` clips sample number `position` is: every epoch has each once, in an order of its own."""
-    epoch, place = divmod(position, count)
-    return _order(epoch, count, seed)[place]
-
-
-@lru_cache(maxsize=2)  # a batch may reach into the next epoch
-def _order(epoch: int, count: int, seed: int) -> list[int]:
-    return torch.randperm(count, generator=generator_of("order", seed, epoch)).tolist()
-
-
 def parquet_files(folder: Path) -> Iterator[Path]:
     """List the Parquet files below a folder, but for those held out of training."""
     for where, inside, names in os.walk(folder):
         inside[:] = [name for name in inside if not name.startswith(".") and name not in _HELD_OUT]
         yield from (Path(where, name) for name in names if name.endswith(".parquet") and not name.startswith("."))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; give the folder that preprocessing wrote.")
+    files = sorted(parquet_files(folder))
+    if not files:
+        raise DataError(f"{folder} holds no .parquet files; give the folder that preprocessing wrote.")
+    return files
+
+
+def _places_in(file: int, footer: pq.FileMetaData) -> Iterator[_Place]:
+    for group in range(footer.num_row_groups):
+        yield from (_Place(file, group, row) for row in range(footer.row_group(group).num_rows))
+
+
+def _cut(latent: _Shape, frames: int | None) -> _Shape:
+    channels, there, *sides = latent if len(latent) == 4 else (0, 0)
+    return (channels, there if frames is None else min(there, frames), *sides)
 
 
 def _surveyed(path: Path, tensors: Sequence[str]) -> tuple[pq.FileMetaData, _Shapes]:
@@ -183,60 +207,50 @@ def _columns(tensors: Sequence[str], end: str) -> list[str]:
     return [f"{tensor}_{end}" for tensor in tensors]
 
 
-def _lacks_images(where: Path) -> DataError:
+def _lacks_images(where: Path | str) -> DataError:
     return DataError(
         f"The Parquet in {where} has not what this model reads of each clip's first frame; "
         "preprocess the clips again with this model and the workload i2v."
     )
 
 
-def _common_shape(shapes_in: dict[Path, _Shapes], folder: Path) -> tuple[_Shape, int]:
-    shapes = [shape for in_file in shapes_in.values() for shape in in_file]
-    latents = sorted({shape[_LATENT] for shape in shapes})
+def _common_text_width(shapes: _Shapes, where: str) -> int:
+    """Return how wide the text embeddings are; raise `DataError` for clips that are not of one model."""
+    latents = {shape[_LATENT] for shape in shapes}
+    if any(len(latent) != 4 for latent in latents):
+        raise DataError(f"Some clips in {where} have no video latents; {_CURE}.")
+    channels = sorted({latent[0] for latent in latents})
+    if len(channels) > 1:
+        raise DataError(
+            f"The clips in {where} have latents of {' and '.join(map(str, channels))} channels, of different models; "
+            f"train on those of one, or {_CURE}."
+        )
     widths = sorted({shape[_TEXT][-1] if len(shape[_TEXT]) == 2 else 0 for shape in shapes})
-    if len(latents) > 1:
-        raise DataError(f"The clips in {folder} differ in size{_where_they_do_not(shapes_in, folder, latents)}")
-    if len(latents[0]) != 4:
-        raise DataError(f"The clips in {folder} have no video latents; {_CURE}.")
     if len(widths) > 1 or not widths[0]:
-        raise DataError(f"Some clips in {folder} have no text embedding, or one of another width; {_CURE}.")
-    return latents[0], widths[0]
+        raise DataError(f"Some clips in {where} have no text embedding, or one of another width; {_CURE}.")
+    return widths[0]
 
 
-def _first_frame_shapes(
-    shapes_in: dict[Path, _Shapes], tensors: Sequence[str], latent_shape: _Shape, folder: Path
-) -> dict[str, _Shape]:
-    """Return the one shape that each tensor of the first frame has; raise `DataError` where it is missing or varies."""
+def _first_frame_shapes(shapes: _Shapes, tensors: Sequence[str], where: str) -> dict[str, _Shape]:
+    """Return the shape that each tensor of the first frame has; raise `DataError` where it is missing or varies."""
     found: dict[str, _Shape] = {}
     for tensor in tensors:
-        shapes = {shape[tensor] for in_file in shapes_in.values() for shape in in_file}
-        if () in shapes:
-            raise _lacks_images(folder)
-        found[tensor] = min(shapes)
-        wanted = latent_shape if tensor == _FIRST_FRAME_LATENT else found[tensor]
-        if shapes != {wanted}:
-            raise DataError(f"Some clips in {folder} have a {tensor} of another shape than the rest; {_CURE}.")
+        if any(shape[tensor] == () for shape in shapes):
+            raise _lacks_images(where)
+        found[tensor] = shapes[0][tensor]
+        if any(
+            shape[tensor] != (shape[_LATENT] if tensor == _FIRST_FRAME_LATENT else found[tensor]) for shape in shapes
+        ):
+            raise DataError(f"Some clips in {where} have a {tensor} of another shape than the rest; {_CURE}.")
     return found
 
 
-def _where_they_do_not(shapes_in: dict[Path, _Shapes], folder: Path, latents: list[_Shape]) -> str:
-    """Name the buckets, largest first, where the sizes are apart in folders; else two of the sizes."""
-    inside: dict[str, _Shapes] = {}
-    for path, shapes in shapes_in.items():
-        inside.setdefault(path.relative_to(folder).parts[0], []).extend(shapes)
-    if all(len({shape[_LATENT] for shape in shapes}) <= 1 for shapes in inside.values()):
-        counts = sorted(((len(shapes), name) for name, shapes in inside.items()), reverse=True)
-        buckets = ", ".join(f"{name} ({count} clip{'s' if count > 1 else ''})" for count, name in counts)
-        return f", each size in a folder of its own; choose one of {buckets}."
-    named = " and ".join("x".join(map(str, shape)) for shape in latents[:2])
-    return f" (latents of {named}); preprocess them to one size."
-
-
-def _common_provenance(files: list[Path], folder: Path) -> Provenance | None:
-    told = [read_provenance(path) for path in files]
-    if len({each and each.vae_fingerprint for each in told}) > 1:
-        raise DataError(f"The Parquet files in {folder} were made with different models; {_CURE} with one.")
-    return told[0]
+def _common_provenance(files: Sequence[Path], where: str) -> Provenance | None:
+    """Return what the first file that says so was made with; raise `DataError` where others say another model."""
+    told = [made_with for made_with in map(read_provenance, files) if made_with is not None]
+    if len({made_with.vae_fingerprint for made_with in told}) > 1:
+        raise DataError(f"The Parquet files in {where} were made with different models; {_CURE} with one.")
+    return told[0] if told else None
 
 
 def _tensor(row: dict[str, Any], tensor: str, path: Path) -> Tensor:

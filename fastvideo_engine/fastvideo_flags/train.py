@@ -31,6 +31,9 @@ FLAGS = (
     Flag("data-path", str, "", "Parquet: a folder, or several with how often each comes, as in `a:3,b:1`"),
     Flag("output-dir", str, "", "the run folder; a run that is in it goes on"),
     Flag("num-gpus", int, 1, "processes, where torchrun has not started them"),
+    Flag("num-latent-t", int, None, "train on the first so many latent frames of each clip"),
+    Flag("num-height", int, None, "of the validation videos"),
+    Flag("num-width", int, None, "of the validation videos"),
     Flag("train-batch-size", int, 1, "clips at once in each process"),
     Flag("gradient-accumulation-steps", int, 1, "batches a step"),
     Flag("max-train-steps", int, None, "optimizer steps"),
@@ -70,7 +73,7 @@ FLAGS = (
 )
 # Those without effect in FastVideo, those of distillation, and those that the engine decides by itself.
 _WITHOUT_EFFECT = """
-    mode dataloader-num-workers train-sp-batch-size num-height num-width num-frames num-latent-t
+    mode dataloader-num-workers train-sp-batch-size num-frames
     group-frame group-resolution dit-model-name-or-path cache-dir logging-dir validation-preprocessed-path
     num-train-epochs generator-model-path real-score-model-path fake-score-model-path ema-start-step
     visualization-steps log-visualization weight-only-checkpointing-steps scale-lr lr-num-cycles lr-power
@@ -137,6 +140,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         "model": _model(values),
         "workload": values["workload-type"],
         "parquet": values["data-path"],
+        "latent_frames": values["num-latent-t"],
         "steps": values["max-train-steps"],
         "batch_size": values["train-batch-size"],
         "gradient_accumulation": values["gradient-accumulation-steps"],
@@ -196,6 +200,8 @@ def _optimizer(values: Mapping[str, Any]) -> dict[str, Any]:
 def _validation(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "file": values["validation-dataset-file"] if values["log-validation"] else None,
+        "height": values["num-height"],
+        "width": values["num-width"],
         "every": max(1, round(values["validation-steps"])),
         "sampling_steps": values["validation-sampling-steps"][0],
         "guidance_scale": values["validation-guidance-scale"],

@@ -9,6 +9,7 @@ from fastvideo_engine.errors import SpecError
 from fastvideo_engine.specs.base import Part, Spec, in_words, read_settings
 from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.specs.imports import ImportSpec
+from fastvideo_engine.specs.parquet import ParquetFolder
 from fastvideo_engine.specs.preprocess import HuggingFaceSource, Manifest, MergedFolder, PreprocessSpec
 from fastvideo_engine.specs.train import (
     Dense,
@@ -38,6 +39,7 @@ __all__ = [
     "Manifest",
     "MergedFolder",
     "Optimizer",
+    "ParquetFolder",
     "Part",
     "PreprocessSpec",
     "Saving",

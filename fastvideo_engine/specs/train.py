@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_path, check_images_go_with, kept_lines
+from fastvideo_engine.specs.parquet import ParquetFolder, folders_from
 
 
 class Full(Part):
@@ -160,6 +161,12 @@ class Validation(Part):
         title="Validation file",
         description="FastVideo's validation.json in place of prompts; its rows may have their own sizes and steps.",
     )
+    height: int | None = Field(
+        None, ge=16, le=4320, title="Height", description="Of the videos; empty takes that of most clips."
+    )
+    width: int | None = Field(
+        None, ge=16, le=7680, title="Width", description="Of the videos; empty takes that of most clips."
+    )
     every: int = Field(100, ge=1, title="Every … steps", description="How often to sample the prompts, and so on.")
     held_out_clips: int = Field(
         16,
@@ -228,8 +235,14 @@ class TrainSpec(Spec):
     model: str = Field(
         title="Base model", description="A Hugging Face id or a folder in the diffusers format.", min_length=1
     )
-    parquet: str = Field(
-        title="Training data", description="A folder of Parquet made by preprocessing (or by FastVideo).", min_length=1
+    parquet: tuple[ParquetFolder, ...] = Field(
+        title="Training data",
+        description="A folder of Parquet made by preprocessing (or by FastVideo); or several as in `a:3,b:1`, where "
+        "each clip of a comes three times as often.",
+        min_length=1,
+    )
+    latent_frames: int | None = Field(
+        None, ge=1, title="Latent frames", description="Train on the first so many of each clip; empty takes all."
     )
     workload: Literal["auto", "t2v", "i2v"] = Field(
         "auto",
@@ -268,6 +281,11 @@ class TrainSpec(Spec):
     saving: Saving = Field(Saving(), title="Checkpoints")
     tracking: Tracking = Field(Tracking(), title="Tracker")
 
+    @field_validator("parquet", mode="before")
+    @classmethod
+    def as_folders(cls, parquet: Any) -> Any:
+        return folders_from(parquet)
+
     @field_validator("tuning", mode="before")
     @classmethod
     def lora_unless_said(cls, tuning: Any) -> Any:
@@ -276,7 +294,7 @@ class TrainSpec(Spec):
     def anchored(self, base: Path) -> Self:
         """Read the relative folders of this spec from `base` on."""
         changes = {
-            "parquet": anchored_path(self.parquet, base),
+            "parquet": tuple(folder.anchored(base) for folder in self.parquet),
             "model": anchored_folder(self.model, base),
             "tuning": self.tuning.anchored(base) if isinstance(self.tuning, Lora) else self.tuning,
             "validation": self.validation.anchored(base),

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fastvideo_engine.components import padded
 from fastvideo_engine.data.ahead import worked_ahead
-from fastvideo_engine.data.loader import EncodedClip, clip_at
+from fastvideo_engine.data.loader import EncodedClip
+from fastvideo_engine.data.mixing import Mixture
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import Family
@@ -27,6 +28,7 @@ class Batches:
     """The batches of one process; all processes together take the run's samples in order."""
 
     clips: RecentClips
+    order: Mixture
     family: Family
     mean_std: tuple[Tensor, Tensor]
     sigmas: Mapping[str, Tensor]
@@ -45,9 +47,11 @@ class Batches:
     def at(self, number: int) -> Batch:
         """Read and draw the batch of a number, counted from 0 over all steps and their parts."""
         seed, size = self.spec.seed, self.spec.batch_size
-        first = (number * self.ranks.world_size + self.ranks.rank) * size
-        positions = range(first, first + size)
-        clips = [self.clips.read(clip_at(position, len(self.clips), seed)) for position in positions]
+        # Clips of one size in all processes: none waits for another's larger ones, and their number changes nothing.
+        together, own = size * self.ranks.world_size, size * self.ranks.rank
+        chosen = self.order.batch(number, together)[own : own + size]
+        clips = [self.clips.read(clip) for clip in chosen]
+        positions = range(number * together + own, number * together + own + size)
         # One for the whole batch, in all processes: a transformer takes it in one go, and it may be sharded.
         part = drawn_part(number, seed, self.sigmas, self.spec.flow)
         drawn = [

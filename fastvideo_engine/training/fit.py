@@ -15,9 +15,9 @@ def check_workload(spec: TrainSpec, family: Family, clips: ParquetClips) -> None
     problem = family.training_problem(workload, spec.experts)
     if problem is not None:
         raise SpecError(problem)
-    if workload == "i2v" and family.keeps_first_frame and clips.latent_shape[1] == 1:
+    if workload == "i2v" and family.keeps_first_frame and any(shape[1] == 1 for shape in clips.by_shape):
         raise DataError(
-            f"The clips are one frame long, which image to video gives to {family.title}: nothing is left to learn; "
+            f"There are clips of one frame, which image to video gives to {family.title}: nothing is left to learn; "
             f"preprocess with at least {family.frame_stride + 1} frames, or train for t2v."
         )
 
@@ -32,7 +32,7 @@ def check_clips_fit(clips: ParquetClips, family: Family, model: Path, name: str)
             f"train with that model or preprocess the clips again with {name}."
         )
     transformer = part_config(model, "transformer")
-    channels, *sizes = clips.latent_shape
+    channels = clips.latent_shape[0]
     given = channels + (family.frame_stride + channels if family.reads_first_frame_latent else 0)
     if given != transformer["in_channels"]:
         raise DataError(
@@ -49,9 +49,10 @@ def check_clips_fit(clips: ParquetClips, family: Family, model: Path, name: str)
             f"The clips' text embeddings are {clips.text_width} wide, {name} takes {transformer['text_dim']}; {cure}."
         )
     patch = transformer["patch_size"]
-    if any(size % part for size, part in zip(sizes, patch, strict=True)):
-        found, needed = ("x".join(map(str, each)) for each in (sizes, patch))
-        raise DataError(
-            f"Latents of {found} (frames, height, width) do not divide into the model's patches of {needed}; "
-            "preprocess the clips to a size that the model takes."
-        )
+    for _, *sizes in clips.by_shape:
+        if any(size % part for size, part in zip(sizes, patch, strict=True)):
+            found, needed = ("x".join(map(str, each)) for each in (sizes, patch))
+            raise DataError(
+                f"Latents of {found} (frames, height, width) do not divide into the model's patches of {needed}; "
+                "preprocess the clips to a size that the model takes."
+            )

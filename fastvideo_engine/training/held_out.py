@@ -17,17 +17,20 @@ _LEVELS = 4
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out clips, of which the first few are looked at."""
+    """The first few held-out clips, those of each size together."""
 
     batches: Batches
-    count: int
+    clips: Sequence[Sequence[int]]
 
     @torch.no_grad()
     def loss(self, transformers: nn.ModuleDict) -> float:
         """Return the mean loss over clips and noise levels; the processes share the work and return the same."""
         ranks, size = self.batches.ranks, self.batches.spec.batch_size
-        samples = [(clip, level) for clip in range(self.count) for level in range(_LEVELS)]
-        together = [samples[start : start + size] for start in range(0, len(samples), size)]
+        together = [
+            samples[start : start + size]
+            for samples in ([(clip, level) for clip in some for level in range(_LEVELS)] for some in self.clips)
+            for start in range(0, len(samples), size)
+        ]
         work = [(part, some) for part in self.batches.sigmas for some in together]
         total = torch.zeros((), dtype=torch.float64)
         for number in range(ranks.rank, -(-len(work) // ranks.world_size) * ranks.world_size, ranks.world_size):
@@ -36,7 +39,7 @@ class HeldOut:
             loss = flow_matching_loss(transformers[part], self._batch(part, some)).double().cpu()
             total += loss * len(some) * (number < len(work))
         mean = ranks.average(total.to(ranks.device, torch.float32)).item()
-        return mean * ranks.world_size / (len(samples) * len(self.batches.sigmas))
+        return mean * ranks.world_size / (sum(map(len, together)) * len(self.batches.sigmas))
 
     def _batch(self, part: str, samples: Sequence[tuple[int, int]]) -> Batch:
         batches, seed = self.batches, self.batches.spec.validation.seed

@@ -21,7 +21,8 @@ from fastvideo_engine.components import (
     part_config,
 )
 from fastvideo_engine.data.captions import EMPTY, read_empty_prompt
-from fastvideo_engine.data.loader import first_frame_tensors, held_out_beside, open_parquet
+from fastvideo_engine.data.loader import first_frame_tensors, held_out_beside, open_mixture
+from fastvideo_engine.data.mixing import Mixture
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
@@ -30,6 +31,7 @@ from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.run_folder import RunFolder, Wish
 from fastvideo_engine.sampling.shots import encode_prompts
+from fastvideo_engine.specs.parquet import ParquetFolder
 from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
@@ -135,7 +137,7 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     events.write(Phase(title="Checking the model and the clips"))
     model = model_folder(spec.model)
     family = family_of_folder(model)
-    clips = open_parquet(Path(spec.parquet), first_frame_tensors(family))
+    clips = open_mixture(spec.parquet, first_frame_tensors(family), spec.latent_frames)
     check_workload(spec, family, clips)
     check_clips_fit(clips, family, model, spec.model)
     videos = Videos(spec, run.folder, clips, model, family, run.ranks, events)
@@ -154,6 +156,7 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
     batches = Batches(
         clips=RecentClips(clips),
+        order=Mixture(tuple(clips.by_shape.values()), spec.seed),
         family=family,
         mean_std=latent_mean_std(part_config(model, "vae")),
         sigmas={part: levels for part, levels in sigmas_by_expert(sigma_table(shift), family).items() if part in parts},
@@ -166,12 +169,15 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
 
 def _held_out(batches: Batches, model: Path) -> HeldOut | None:
     spec, family = batches.spec, batches.family
-    folder = held_out_beside(Path(spec.parquet))
-    if folder is None or not spec.validation.held_out_clips:
+    folders = [
+        ParquetFolder(path=str(held_out)) for each in spec.parquet if (held_out := held_out_beside(Path(each.path)))
+    ]
+    if not folders or not spec.validation.held_out_clips:
         return None
-    clips = open_parquet(folder, first_frame_tensors(family))
+    clips = open_mixture(folders, first_frame_tensors(family), spec.latent_frames)
     check_clips_fit(clips, family, model, spec.model)
-    return HeldOut(replace(batches, clips=RecentClips(clips)), min(len(clips), spec.validation.held_out_clips))
+    looked_at = [[clip for clip in some if clip < spec.validation.held_out_clips] for some in clips.by_shape.values()]
+    return HeldOut(replace(batches, clips=RecentClips(clips)), looked_at)
 
 
 def _starts(run: _Run, model: Path, family: Family, parts: Sequence[str]) -> dict[str, Adapter]:
@@ -193,7 +199,8 @@ def _average(weights: Mapping[str, Tensor], spec: TrainSpec) -> MovingAverage | 
 
 def _empty_caption(spec: TrainSpec, model: Path, family: Family, device: torch.device) -> Tensor:
     """Return the padded embedding LD of the empty caption; FastVideo's preprocessing stores none, so it is made."""
-    stored = read_empty_prompt(Path(spec.parquet))
+    found = (read_empty_prompt(Path(folder.path)) for folder in spec.parquet)
+    stored = next((embedding for embedding in found if embedding is not None), None)
     if stored is None:
         return encode_prompts([EMPTY], model, family, device)[0].squeeze(0)
     return padded(stored, family.text_length)

@@ -32,6 +32,9 @@ def wanted_shots(
     """Name the videos that are asked for while a spec trains; raise `SpecError` where the family cannot make them."""
     usual = _look_like_the_clips(clips, validation, model, family)
     if validation.file is None:
+        problems = list(family.problems(usual.height, usual.width, usual.frames).values())
+        if problems and validation.prompts:
+            raise SpecError(f"The validation videos: {' '.join(problems)}")
         return one_shot_a_prompt(validation.prompts, validation.images, usual)
     begins_with_images = family.trained_for(spec.workload) == "i2v"
     shots = []
@@ -70,15 +73,15 @@ def _look_of_row(row: ValidationRow, usual: Look) -> Look:
 
 
 def _look_like_the_clips(clips: ParquetClips, validation: Validation, model: Path, family: Family) -> Look:
-    """Sample videos of the size, length and rate that is trained."""
+    """Sample videos of the length, the rate and, unless another is asked for, the size that most clips have."""
     _, latent_frames, latent_height, latent_width = clips.latent_shape
     pixels = part_config(model, "vae").get("scale_factor_spatial", 8)
     return Look(
         seed=validation.seed,
         sampling_steps=validation.sampling_steps,
         guidance_scale=validation.guidance_scale,
-        height=latent_height * pixels,
-        width=latent_width * pixels,
+        height=validation.height or latent_height * pixels,
+        width=validation.width or latent_width * pixels,
         frames=(latent_frames - 1) * family.frame_stride + 1,
         fps=_FPS_OF_WAN if clips.provenance is None else clips.provenance.train_fps,
     )

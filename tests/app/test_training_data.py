@@ -49,7 +49,7 @@ def test_training_on_a_raw_dataset_asks_for_its_preprocessing_too(dataset):
     preprocessing, training = jobs.get(1), jobs.get(2)
     assert address == "/run?id=2"
     assert (preprocessing.kind, preprocessing.spec["width"], training.parent_id) == ("preprocess", 64, 1)
-    assert training.spec["parquet"] == "../1/combined_parquet_dataset"
+    assert training.spec["parquet"] == [{"path": "../1/combined_parquet_dataset", "weight": 1}]
     assert training.title == "LoRA on fruit"
 
 

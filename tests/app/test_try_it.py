@@ -38,7 +38,7 @@ def test_clicks_in_the_same_moment_start_one_run_of_ordinary_jobs():
     assert isinstance(spec, TrainSpec)
     assert isinstance(spec.tuning, Lora)
     assert isinstance(source, PreprocessSpec)
-    assert spec.parquet == f"../{preprocessing.id}/combined_parquet_dataset"
+    assert spec.parquet[0].path == f"../{preprocessing.id}/combined_parquet_dataset"
     assert spec.model == source.model == "../../models/tiny-wan"
     assert source.source == Manifest(path="manifest.jsonl")
     assert len(preprocessing.folder.manifest.read_text().splitlines()) == 24

@@ -28,7 +28,7 @@ def test_without_a_spec_file_they_are_read_from_the_current_folder(tmp_path, mon
 
     spec = spec_asked_for(understand(["train", "--set", "model=./m", "--set", "parquet=p", "--output", "o"]))
 
-    assert (spec.model, spec.parquet) == (str(tmp_path / "m"), str(tmp_path / "p"))
+    assert (spec.model, spec.parquet[0].path) == (str(tmp_path / "m"), str(tmp_path / "p"))
 
 
 def test_pictures_are_read_from_there_too(tmp_path):
@@ -56,7 +56,7 @@ def test_a_run_folder_holds_its_spec_and_its_folders_start_there(run_folder):
     asked = understand([str(folder.path), "--die-with-parent"])
 
     assert asked.die_with_parent
-    assert spec_asked_for(asked).parquet == str(folder.path / "data")
+    assert spec_asked_for(asked).parquet[0].path == str(folder.path / "data")
 
 
 def test_a_spec_of_another_kind_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Reading Parquet: FastVideo's files as they are, a new order each epoch, and sentences for what cannot be read."""
+"""Reading Parquet: FastVideo's files as they are, several folders as one, and sentences for what cannot be read."""
 
 from pathlib import Path
 
@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fastvideo_engine.data.loader import clip_at, first_frame_tensors, open_parquet
+from fastvideo_engine.data.loader import first_frame_tensors, open_mixture, open_parquet
+from fastvideo_engine.data.parquet import Provenance, Sample, write_samples
 from fastvideo_engine.errors import DataError
 from fastvideo_engine.families import family_of_folder
+from fastvideo_engine.specs import ParquetFolder
 
 
 def _row(shape=(16, 2, 4, 4), text=(3, 32), **changes):
@@ -19,6 +21,22 @@ def _row(shape=(16, 2, 4, 4), text=(3, 32), **changes):
     row["vae_latent_bytes"] = rng.standard_normal(shape, np.float32).tobytes()
     row["text_embedding_bytes"] = rng.standard_normal(text, np.float32).tobytes()
     return row | changes
+
+
+_MADE_WITH = Provenance(
+    model="m", vae_fingerprint="f", train_fps=16, height=64, width=96, frames=17, engine_version="1"
+)
+
+
+@pytest.fixture
+def sample_of():
+    """Make a clip of the fixtures' size that our own preprocessing could have encoded."""
+
+    def make(caption: str) -> Sample:
+        latent, text = np.ones((16, 5, 8, 12), np.float32), np.ones((3, 32), np.float32)
+        return Sample("id", "a.mp4", caption, latent, text, 96, 64, 1.0, 16.0)
+
+    return make
 
 
 def _write(path: Path, *rows: dict) -> Path:
@@ -79,17 +97,6 @@ def test_folders_within_are_searched_but_hidden_and_unfinished_files_are_not(tmp
     assert [clips.read(number)[2] for number in range(len(clips))] == ["first", "second"]
 
 
-def test_each_epoch_has_every_clip_once_in_another_order():
-    epochs = [[clip_at(position, 10, seed=1) for position in range(start, start + 10)] for start in (0, 10, 20)]
-    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-    assert epochs[0] != [clip_at(position, 10, seed=2) for position in range(10)]
-
-
-def test_fewer_clips_than_a_batch_come_round_again():
-    assert sorted(clip_at(position, 2, seed=0) for position in range(6)) == [0, 0, 0, 1, 1, 1]
-
-
 def test_clips_that_were_held_out_are_read_only_when_asked_for(tmp_path):
     _write(tmp_path / "combined_parquet_dataset" / "x.parquet", _row(caption="to train on"))
     held_out = _write(tmp_path / "validation_parquet_dataset" / "x.parquet", _row(caption="to judge by"))
@@ -97,18 +104,51 @@ def test_clips_that_were_held_out_are_read_only_when_asked_for(tmp_path):
     assert open_parquet(held_out.parent).read(0)[2] == "to judge by"
 
 
-def test_of_several_buckets_one_is_to_be_chosen(tmp_path):
-    _write(tmp_path / "5x32x32" / "worker_0" / "x.parquet", _row())
-    _write(tmp_path / "5x32x48" / "worker_0" / "x.parquet", _row(shape=(16, 2, 4, 6)), _row(shape=(16, 2, 4, 6)))
-    with pytest.raises(DataError, match=r"folder of its own; choose one of 5x32x48 \(2 clips\), 5x32x32 \(1 clip\)\."):
-        open_parquet(tmp_path)
-    assert open_parquet(tmp_path / "5x32x48").latent_shape == (16, 2, 4, 6)
+def test_clips_of_all_buckets_are_read_each_size_by_itself(tmp_path):
+    _write(tmp_path / "5x32x32" / "worker_0" / "x.parquet", _row(caption="square"))
+    _write(tmp_path / "5x32x48" / "worker_0" / "x.parquet", *(_row(shape=(16, 2, 4, 6), caption=c) for c in "ab"))
+    clips = open_parquet(tmp_path)
+    captions = {shape: [clips.read(number).caption for number in some] for shape, some in clips.by_shape.items()}
+    assert captions == {(16, 2, 4, 6): ["a", "b"], (16, 2, 4, 4): ["square"]}
+    assert (clips.latent_shape, clips.read(0).latent.shape) == ((16, 2, 4, 6), (16, 2, 4, 4))
+
+
+def test_folders_are_mixed_by_weight_ours_with_those_of_fastvideo(tmp_path, fastvideo_fixtures, sample_of):
+    folder = write_samples(tmp_path, [sample_of("ours")], _MADE_WITH).parent
+    clips = open_mixture(
+        [ParquetFolder(path=str(folder), weight=3), ParquetFolder(path=str(fastvideo_fixtures / "t2v"))]
+    )
+    assert list(clips.by_shape) == [(16, 5, 8, 12)]
+    captions = [clips.read(number).caption for number in clips.by_shape[16, 5, 8, 12]]
+    assert (len(clips), len(captions), captions.count("ours")) == (9, 11, 3)
+    assert clips.provenance == _MADE_WITH
+
+
+def test_clips_of_different_models_are_not_mixed(tmp_path, sample_of):
+    for model in "ab":
+        write_samples(tmp_path / model, [sample_of("x")], _MADE_WITH.model_copy(update={"vae_fingerprint": model}))
+    folders = [ParquetFolder(path=str(tmp_path / model)) for model in "ab"]
+    with pytest.raises(DataError, match=r"files in .*/a, .*/b were made with different models; preprocess"):
+        open_mixture(folders)
+
+
+def test_only_the_first_latent_frames_are_read_where_so_is_asked(fastvideo_fixtures, tiny_wan_i2v):
+    folders = [ParquetFolder(path=str(fastvideo_fixtures / "i2v"))]
+    tensors = first_frame_tensors(family_of_folder(tiny_wan_i2v))
+    whole, cut = open_mixture(folders, tensors), open_mixture(folders, tensors, latent_frames=2)
+    assert list(cut.by_shape) == [(16, 2, 8, 12)]
+    assert torch.equal(cut.read(3).latent, whole.read(3).latent[:, :2])
+    assert torch.equal(cut.read(3).first_frame_latent, whole.read(3).first_frame_latent[:, :2])
+    assert open_mixture(folders, tensors, latent_frames=99).latent_shape == (16, 5, 8, 12)
 
 
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ([_row(), _row(shape=(16, 2, 4, 6))], "differ in size .latents of 16x2x4x4 and 16x2x4x6"),
+        (
+            [_row(), _row(shape=(48, 2, 4, 4))],
+            "have latents of 16 and 48 channels, of different models; train on those",
+        ),
         ([_row(), _row(text=(3, 16))], "no text embedding, or one of another width"),
         ([_row(vae_latent_shape=[], vae_latent_bytes=b"")], "have no video latents"),
         ([{"caption": "only words"}], "has no column vae_latent_bytes"),

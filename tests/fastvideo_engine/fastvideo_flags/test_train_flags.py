@@ -36,6 +36,9 @@ _TABLE = [
     ("model_path", "c/d", "model", "c/d"),
     ("pretrained_model_name_or_path", "c/d", "model", "c/d"),
     ("workload_type", "i2v", "workload", "i2v"),
+    ("num_latent_t", "8", "latent_frames", 8),
+    ("num_height", "480", "validation.height", 480),
+    ("num_width", "832", "validation.width", 832),
     ("train_batch_size", "3", "batch_size", 3),
     ("gradient_accumulation_steps", "8", "gradient_accumulation", 8),
     ("max_train_steps", "70", "steps", 70),
@@ -85,6 +88,13 @@ def test_what_is_not_said_is_as_fastvideo_does_it():
     assert (spec.tuning.method, spec.flow.shift, spec.flow.timestep_sampling, spec.seed) == ("full", 1, "uniform", 42)
     assert (spec.optimizer.schedule, spec.optimizer.warmup_steps, spec.ema_decay) == ("constant", 0, None)
     assert (spec.validation.file, spec.flow.caption_dropout) == (None, 0)
+
+
+def test_data_may_be_weighted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    folders = _spec("--data_path", "a:3,b").parquet
+    assert [(folder.path, folder.weight) for folder in folders] == [(f"{tmp_path}/a", 3), (f"{tmp_path}/b", 1)]
 
 
 def test_lora_takes_the_alpha_that_is_given_or_the_rank():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fastvideo_engine.data.loader import open_parquet
+from fastvideo_engine.data.mixing import Mixture
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import FAMILIES
@@ -17,8 +18,10 @@ EMPTY = torch.full((512, 32), 7.0)
 @pytest.fixture
 def batches(train_spec, fastvideo_fixtures):
     def make(rank=0, world_size=1, **changes):
+        clips = open_parquet(fastvideo_fixtures / "t2v")
         return Batches(
-            clips=RecentClips(open_parquet(fastvideo_fixtures / "t2v")),
+            clips=RecentClips(clips),
+            order=Mixture(tuple(clips.by_shape.values()), seed=42),
             family=FAMILIES[0],
             mean_std=(torch.zeros(1, 16, 1, 1, 1), torch.ones(1, 16, 1, 1, 1)),
             sigmas={"transformer": sigma_table(3.0)},

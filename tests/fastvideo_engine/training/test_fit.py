@@ -101,7 +101,7 @@ def test_a_workload_that_a_model_is_not_made_for_is_refused(clips, tiny_wan, tin
     with pytest.raises(SpecError, match="Wan I2V is not made for t2v; choose the workload i2v, or another model"):
         check_workload(_asked("t2v"), wan_i2v, clips)
     with pytest.raises(DataError, match="nothing is left to learn; preprocess with at least 5 frames"):
-        check_workload(_asked("i2v"), both, replace(clips, latent_shape=(48, 1, 4, 6)))
+        check_workload(_asked("i2v"), both, replace(clips, by_shape=clips.by_shape | {(48, 1, 4, 6): [0]}))
 
 
 def test_one_of_two_experts_is_refused_for_a_model_without_them(clips, tiny_a14b_t2v):
