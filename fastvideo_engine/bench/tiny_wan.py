@@ -13,9 +13,9 @@ import torch
 import yaml
 from PIL import Image
 
+from fastvideo_engine import assets
 from fastvideo_engine.adapters.applied import load_adapter
 from fastvideo_engine.attention.padding import attend_to_padding_once
-from fastvideo_engine.bundled import ASSETS, TINY_WAN, TINY_WAN_IMAGE
 from fastvideo_engine.components import load_transformer, load_vae
 from fastvideo_engine.data.preprocess import run as preprocess_clips
 from fastvideo_engine.families import family_of_folder
@@ -30,7 +30,9 @@ from fastvideo_engine.world.drawing import draw
 from fastvideo_engine.world.judging import Seen, judge
 from fastvideo_engine.world.scenes import FPS, FRAMES, SHAPES, SIZE, Kind, Scene, placed_scene
 
-_LORA_PRESET = ASSETS / "presets" / "train-1-lora-small.yaml"
+TINY_WAN = assets.MODELS / "tiny-wan"
+TINY_WAN_IMAGE = assets.MODELS / "tiny-wan-i2v"
+_LORA_PRESET = assets.FOLDER / "presets" / "train-1-lora-tiny.yaml"
 _CRUSHED = 0.6  # of its height is left of a shape, or less
 _EFFECT = "crush"
 

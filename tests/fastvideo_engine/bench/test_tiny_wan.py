@@ -2,8 +2,16 @@
 
 import pytest
 
-from fastvideo_engine.bench.tiny_wan import Row, image_rows, judge_row, lora_rows, text_rows, vae_row
-from fastvideo_engine.bundled import TINY_WAN, TINY_WAN_IMAGE
+from fastvideo_engine.bench.tiny_wan import (
+    TINY_WAN,
+    TINY_WAN_IMAGE,
+    Row,
+    image_rows,
+    judge_row,
+    lora_rows,
+    text_rows,
+    vae_row,
+)
 
 pytestmark = pytest.mark.slow
 
