@@ -1,5 +1,6 @@
 """Put the bundled model together from a trained VAE, before and after its transformer is trained."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,5 +129,9 @@ def _write(pipeline: WanPipeline | WanImageToVideoPipeline, out: Path) -> None:
     beside = out.with_name(f".{out.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(beside)
+    for config in beside.glob("*/config.json"):
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings.pop("_name_or_path", None)  # where the part lay while it was trained
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     forget_folder(out)
     beside.replace(out)
