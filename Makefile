@@ -37,9 +37,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# make bench BENCH="--clips 8 --frames 9" asks for less than an hour's work of a small machine.
+# make bench BENCH="--clips 8 --frames 9" asks for less than an hour's work of a small machine; BENCH_TRAIN is training's.
 bench: $(VENV)/.studio
 	$(BIN)/python -m fastvideo_engine bench preprocess --out bench.json $(BENCH)
+	$(BIN)/python -m fastvideo_engine bench train --out bench-train.json $(BENCH_TRAIN)
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -122,6 +122,7 @@ def _add_bench(commands: Commands) -> None:
             f"--{name}", metavar="N", type=count, default=default, help=f"{text}; {default} by default"
         )
     preprocess.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
+    _add_bench_train(subjects)
     tiny = _tool(
         subjects,
         "tiny-wan",
@@ -132,6 +133,19 @@ def _add_bench(commands: Commands) -> None:
     tiny.add_argument("--image-model", metavar="DIR", type=Path, help="image to video; the bundled one by default")
     tiny.add_argument("--only", choices=["vae", "text", "image", "lora"], help="measure only this")
     tiny.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
+
+
+def _add_bench_train(subjects: Commands) -> None:
+    train = _tool(subjects, "train", "fastvideo_engine.bench.train", "Train random weights, as fast as may be.")
+    train.add_argument("--model", choices=["tiny-wan", "wan-1.3b"], help="by default wan-1.3b where there is a GPU")
+    for name in ("frames", "height", "width"):
+        train.add_argument(f"--{name}", metavar="N", type=count, help="of the clip; by default what the model is for")
+    train.add_argument(
+        "--caption", metavar="N", type=count, default=24, help="tokens of the caption, beside padding; 24 by default"
+    )
+    train.add_argument("--only", choices=["lora", "full"], help="train only this way")
+    train.add_argument("--rounds", metavar="N", type=count, default=8, help="turns of each variant; 8 by default")
+    train.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
 
 
 def _tool(commands: Commands, name: str, runner: str, description: str) -> argparse.ArgumentParser:

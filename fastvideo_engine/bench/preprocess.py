@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -14,11 +13,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from fastvideo_engine.bench.clips import make_clips, write_manifest
 from fastvideo_engine.bench.one_run import FIGURES, RUNNERS
 from fastvideo_engine.bench.reading import measured_reads
+from fastvideo_engine.bench.report import machine, print_table
 from fastvideo_engine.data.parquet import rows_of, tensor_of
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.run_folder import RunFolder, write_whole
@@ -66,14 +65,14 @@ def run(clips: int, height: int, width: int, frames: int, rounds: int, rows: int
         figures = [_summed_up(variant, measured) for variant in RUNNERS]
         print(f"Timing reads of {rows} rows", flush=True)
         reads = measured_reads(rows, folder)
-    _print_table([asdict(each) for each in figures])
+    print_table([asdict(each) for each in figures])
     print(f"Latents differ from the plain loop's by at most {difference:.2g} of their deviation.\n")
-    _print_table(reads)
+    print_table(reads)
     if out:
         setting = {"clips": clips, "height": height, "width": width, "frames": frames, "rounds": rounds, "rows": rows}
         content = {
             "setting": setting,
-            "machine": _machine(),
+            "machine": machine(),
             "preprocess": [asdict(each) for each in figures],
             "latent_difference": difference,
             "rounds": measured,
@@ -163,22 +162,3 @@ def _summed_up(variant: str, measured: dict[str, list[_Run]]) -> Figures:
         peak_mib=max(run["peak_mib"] for run in runs),
         **stages,
     )
-
-
-def _machine() -> dict[str, object]:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "gpu": gpu}
-
-
-def _print_table(rows: Sequence[dict[str, object]]) -> None:
-    cells = [[*rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
-    print(flush=True)
-
-
-def _cell(value: object) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
