@@ -52,6 +52,16 @@ def seen_from_anywhere(model: str) -> str:
     return model
 
 
+def may_take_images(model: str) -> bool:
+    """Tell whether a model can begin its videos with an image; of one that is on the hub the name must tell."""
+    if not is_folder(seen_from_anywhere(model)):
+        return any(sign in model.lower() for sign in ("i2v", "-inp"))
+    try:
+        return "i2v" in family(model).workloads
+    except ModelError:
+        return False
+
+
 def family(model: str) -> Family:
     """Tell a model's family; raise `ModelError` when the folder is none, or the name cannot be a hub id."""
     found = seen_from_anywhere(model)

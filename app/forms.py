@@ -1,9 +1,8 @@
 """A spec class becomes inputs, inputs become a spec again, and what is wrong is said beside its field."""
 
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
 import gradio as gr
@@ -11,6 +10,7 @@ from gradio.components import Component
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from app import spec_fields
 from app.chrome import QUIET, notice
 from app.errors import readable
 from app.presets import Preset
@@ -30,6 +30,7 @@ class Form:
     spec_class: type[BaseModel]
     inputs: dict[str, Component]
     fixed: Settings
+    advanced: Collection[str] = ()
 
     @property
     def components(self) -> list[Component]:
@@ -41,7 +42,7 @@ class Form:
         held = self._in_use(values)
         for name, value in held.items():
             if value is not None and value != "":
-                path = _without_variant(self.spec_class, name)
+                path = spec_fields.without_variant(self.spec_class, name)
                 _put(settings, path, value.splitlines() if self._is_list(name) else value)
         return settings
 
@@ -51,7 +52,7 @@ class Form:
         return {
             name: value
             for name, value in held.items()
-            if (variant := _variant_of(self.spec_class, name)) is None or held[variant.tag] == variant.choice
+            if (variant := spec_fields.variant_of(self.spec_class, name)) is None or held[variant.tag] == variant.choice
         }
 
     def handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,16 +86,22 @@ class Form:
 
         def out_of_sight(*values: Any) -> str:
             problems = self.problems_of(values, check, **decided)
-            hidden = {name: sentence for name, sentence in problems.items() if "." in name or name not in self.inputs}
+            hidden = {name: sentence for name, sentence in problems.items() if not self._is_seen(name)}
             return "".join(notice("error", f"{self._place(name)}{sentence}") for name, sentence in hidden.items())
 
         launch.click(out_of_sight, self.components, told, **QUIET)
 
+    def _is_seen(self, name: str) -> bool:
+        return name in self.inputs and "." not in name and name not in self.advanced
+
     def _place(self, name: str) -> str:
-        if name not in self.inputs:
+        part = self.spec_class.model_fields.get(name.partition(".")[0])
+        if part is None:
             return ""
-        part, field = self.spec_class.model_fields[name.partition(".")[0]], _field(self.spec_class, name)
-        return f"{part.title} › {field.title}: "
+        if name not in self.inputs:
+            return f"{part.title}: "
+        group = part.title if "." in name else "More settings"
+        return f"{group} › {spec_fields.field_named(self.spec_class, name).title}: "
 
     def problems_of(self, values: tuple[Any, ...], check: Check, **decided: Any) -> dict[str, str]:
         """Say what is wrong with what the inputs hold, each field by its dotted name."""
@@ -102,7 +109,11 @@ class Form:
 
     def _left_empty(self, values: tuple[Any, ...]) -> dict[str, str]:
         empty = [name for name, value in self._in_use(values).items() if value is None or value == ""]
-        return {name: "Fill this in." for name in empty if not _may_be_empty(_field(self.spec_class, name))}
+        return {
+            name: "Fill this in."
+            for name in empty
+            if not spec_fields.may_be_empty(spec_fields.field_named(self.spec_class, name))
+        }
 
     def problems(self, settings: Settings, check: Check) -> dict[str, str]:
         """Say each wrong field by its dotted name: what the spec refuses first, then what the check does."""
@@ -113,26 +124,33 @@ class Form:
         return dict(check(settings))
 
     def follow(self, choice: gr.Radio, offered: Sequence[Preset]) -> None:
-        """Fill the inputs with the chosen preset, the first one to begin with; what it does not say stays as it is."""
+        """Fill the inputs with the chosen preset, the first one to begin with.
+
+        What it does not say gets its default where another preset says it, so that nothing of that one is left, and
+        stays as it is where none does.
+        """
         by_title = {preset.title: preset for preset in offered}
-        for name, component in self.inputs.items():
-            value = self._preset(offered[0], name)
-            component.value = component.value if value is None else _as_input(value)
-        choice.change(
-            lambda title: [_shown(self._preset(by_title[title], name)) for name in self.inputs],
-            inputs=choice,
-            outputs=self.components,
-            **QUIET,
-        )
+        defaults = {name: component.value for name, component in self.inputs.items()}
+        said_by_some = [
+            name for name in self.inputs if any(self._preset(preset, name) is not None for preset in offered)
+        ]
+
+        def filled(title: str) -> list[Any]:
+            said = {name: self._preset(by_title[title], name) for name in said_by_some}
+            return [defaults[name] if value is None else _as_input(value) for name, value in said.items()]
+
+        for name, value in zip(said_by_some, filled(offered[0].title), strict=True):
+            self.inputs[name].value = value
+        choice.change(filled, choice, [self.inputs[name] for name in said_by_some], **QUIET)
 
     def _preset(self, preset: Preset, name: str) -> Any:
-        variant = _variant_of(self.spec_class, name)
+        variant = spec_fields.variant_of(self.spec_class, name)
         if variant and _look_up(preset.settings, variant.tag.split(".")) != variant.choice:
             return None
-        return _look_up(preset.settings, _without_variant(self.spec_class, name))
+        return _look_up(preset.settings, spec_fields.without_variant(self.spec_class, name))
 
     def _is_list(self, name: str) -> bool:
-        return get_origin(_field(self.spec_class, name).annotation) is list
+        return get_origin(spec_fields.field_named(self.spec_class, name).annotation) is list
 
 
 def preset_input(offered: Sequence[Preset]) -> gr.Radio:
@@ -145,43 +163,66 @@ def draw(
     special: Mapping[str, Callable[[FieldInfo], Component]] | None = None,
     fixed: Mapping[str, Any] | None = None,
     open_parts: Sequence[str] = (),
+    advanced: Collection[str] = (),
 ) -> Form:
-    """Draw the inputs of a spec inside the current layout: plain fields in rows, each nested part as an accordion."""
-    special, fixed = special or {}, {"kind": spec_class.model_fields["kind"].default, **(fixed or {})}
-    inputs: dict[str, Component] = {}
-    with gr.Row(elem_classes="fvs-form"):
-        for name, field in _plain_fields(spec_class, skip=set(fixed)):
-            inputs[name] = special[name](field) if name in special else _input(field)
+    """Draw the inputs of a spec inside the current layout: plain fields in rows, each nested part as an accordion.
+
+    `special` draws some fields its own way, `advanced` puts some out of sight until they are asked for; both by dotted
+    name.
+    """
+    fixed = {"kind": spec_class.model_fields["kind"].default, **(fixed or {})}
+    pen = _Pen(special or {}, advanced)
+    inputs = pen.draw_fields("", spec_fields.plain_fields(spec_class, skip=set(fixed)))
     for name, field in spec_class.model_fields.items():
-        variants = _parts_in(field.annotation)
+        variants = spec_fields.parts_in(field.annotation)
         if name in fixed or not variants:
             continue
         with gr.Accordion(field.title or name, open=name in open_parts):
             if len(variants) > 1:
-                inputs |= _draw_variants(name, field, variants)
+                inputs |= _draw_variants(pen, name, field, variants)
             else:
-                inputs |= _draw_part(f"{name}.", variants[0])
-    return Form(spec_class, inputs, fixed)
+                inputs |= pen.draw_fields(f"{name}.", spec_fields.plain_fields(variants[0]))
+    return Form(spec_class, inputs, fixed, advanced)
 
 
-def _draw_part(prefix: str, part: type[BaseModel]) -> dict[str, Component]:
-    with gr.Row(elem_classes="fvs-form"):
-        return {f"{prefix}{name}": _input(field) for name, field in _plain_fields(part, skip=set())}
+@dataclass(frozen=True)
+class _Pen:
+    """How the page wants some fields drawn."""
+
+    special: Mapping[str, Callable[[FieldInfo], Component]]
+    advanced: Collection[str]
+
+    def draw_fields(self, prefix: str, fields: Mapping[str, FieldInfo]) -> dict[str, Component]:
+        """Draw a row of inputs, and below it a closed one of those that few people change."""
+        named = {f"{prefix}{name}": field for name, field in fields.items()}
+        inputs = self._draw_row({name: field for name, field in named.items() if name not in self.advanced})
+        behind = {name: field for name, field in named.items() if name in self.advanced}
+        if behind:
+            with gr.Accordion("More settings", open=False, elem_classes="fvs-more"):
+                inputs |= self._draw_row(behind)
+        return inputs
+
+    def _draw_row(self, fields: Mapping[str, FieldInfo]) -> dict[str, Component]:
+        if not fields:
+            return {}
+        with gr.Row(elem_classes="fvs-form"):
+            return {name: self.special.get(name, _input)(field) for name, field in fields.items()}
 
 
-def _draw_variants(name: str, field: FieldInfo, variants: Sequence[type[BaseModel]]) -> dict[str, Component]:
+def _draw_variants(pen: _Pen, name: str, field: FieldInfo, variants: Sequence[type[BaseModel]]) -> dict[str, Component]:
     """Draw a union: a choice of its variant, and the inputs of each, of which those of the chosen one are seen."""
-    by_choice = {_choice(variant, field): variant for variant in variants}
+    by_choice = {spec_fields.choice_of(variant, field): variant for variant in variants}
+    titles = {choice: variant.model_config.get("title") or choice for choice, variant in by_choice.items()}
     chosen = getattr(field.default, str(field.discriminator))
     told = {choice: variant.model_fields[str(field.discriminator)].description for choice, variant in by_choice.items()}
-    info = " ".join(f"{choice}: {text}" for choice, text in told.items())
-    radio = gr.Radio(list(by_choice), value=chosen, label=field.title, info=info)
+    info = " ".join(f"{titles[choice]}: {text}" for choice, text in told.items())
+    radio = gr.Radio([(title, choice) for choice, title in titles.items()], value=chosen, label=field.title, info=info)
     inputs: dict[str, Component] = {f"{name}.{field.discriminator}": radio}
     groups = []
     for choice, variant in by_choice.items():
         # Hidden and not left out: its inputs must go on sending what they hold.
         with gr.Column(visible=True if choice == chosen else "hidden") as group:
-            inputs |= _draw_part(f"{name}.{choice}.", variant)
+            inputs |= pen.draw_fields(f"{name}.{choice}.", spec_fields.plain_fields(variant))
         groups.append(group)
     radio.change(
         lambda now: [gr.Column(visible=True if choice == now else "hidden") for choice in by_choice],
@@ -192,52 +233,8 @@ def _draw_variants(name: str, field: FieldInfo, variants: Sequence[type[BaseMode
     return inputs
 
 
-def _plain_fields(spec_class: type[BaseModel], skip: set[str]) -> list[tuple[str, FieldInfo]]:
-    return [
-        (name, field)
-        for name, field in spec_class.model_fields.items()
-        if name not in skip and not _parts_in(field.annotation) and field.title and not _is_tag(name, field)
-    ]
-
-
-def _parts_in(annotation: Any) -> list[type[BaseModel]]:
-    """List the part that a field holds, or the variants of a union of parts."""
-    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    return [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
-
-
-@dataclass(frozen=True)
-class _Variant:
-    """The choice within a union that an input belongs to, and the input that makes it."""
-
-    tag: str
-    choice: str
-
-
-def _variant_of(spec_class: type[BaseModel], name: str) -> _Variant | None:
-    """Tell the variant of an input, which is named as pydantic names its errors: `field.choice.inner`."""
-    head, *rest = name.split(".")
-    field = spec_class.model_fields[head]
-    return _Variant(f"{head}.{field.discriminator}", rest[0]) if len(rest) == 2 and field.discriminator else None
-
-
-def _without_variant(spec_class: type[BaseModel], name: str) -> list[str]:
-    """Return where a spec holds an input's value."""
-    path = name.split(".")
-    return [path[0], path[2]] if _variant_of(spec_class, name) else path
-
-
-def _choice(variant: type[BaseModel], field: FieldInfo) -> str:
-    return str(variant.model_fields[str(field.discriminator)].default)
-
-
-def _is_tag(name: str, field: FieldInfo) -> bool:
-    # The tag of a union ("method", "kind", "type") with one variant so far is no choice.
-    return name in ("method", "kind", "type") and len(get_args(field.annotation)) == 1
-
-
 def _input(field: FieldInfo) -> Component:
-    kind = _without_none(field.annotation)
+    kind = spec_fields.without_none(field.annotation)
     common: dict[str, Any] = {"label": field.title, "info": field.description, "min_width": 200}
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if kind is bool:
@@ -270,29 +267,6 @@ def _bound(field: FieldInfo, kind: type[annotated_types.Ge] | type[annotated_typ
     return None
 
 
-def _may_be_empty(field: FieldInfo) -> bool:
-    return not field.is_required() and field.get_default(call_default_factory=True) in (None, "", [])
-
-
-def _without_none(annotation: Any) -> Any:
-    if get_origin(annotation) in (Union, types.UnionType):
-        return next(kind for kind in get_args(annotation) if kind is not type(None))
-    return annotation
-
-
-def _field(spec_class: type[BaseModel], name: str) -> FieldInfo:
-    head, _, rest = name.partition(".")
-    field = spec_class.model_fields[head]
-    if not rest:
-        return field
-    variants = _parts_in(field.annotation)
-    variant = _variant_of(spec_class, name)
-    if variant is None:
-        return _field(variants[0], rest)
-    chosen = next(part for part in variants if _choice(part, field) == variant.choice)
-    return _field(chosen, rest.partition(".")[2])
-
-
 def _sentence(error: Any) -> str:
     text = plain(error).replace("Input should be", "It must be").replace("Field required", "Fill this in")
     return text[0].upper() + text[1:] + "."
@@ -310,12 +284,6 @@ def _look_up(settings: Any, path: list[str]) -> Any:
             return None
         settings = settings[part]
     return settings
-
-
-def _shown(value: Any) -> Any:
-    if value is None:
-        return gr.skip()
-    return _as_input(value)
 
 
 def _as_input(value: Any) -> Any:

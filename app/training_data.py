@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from app import presets, verdicts, words
@@ -9,7 +10,7 @@ from fastvideo_engine.errors import DataError
 from fastvideo_engine.specs import Manifest, spec_from
 from worker import queue, settings
 from worker.store import artifacts, datasets, jobs
-from worker.store.tables import Artifact, Job
+from worker.store.tables import Artifact, Clip, Job
 
 MANIFEST = Manifest(path="manifest.jsonl").model_dump()
 """The source of every preprocessing that the studio starts: the clips as they were when it was asked for."""
@@ -43,10 +44,21 @@ def chosen(value: str | None) -> TrainingData | None:
     return next((data for data in offered() if data.value == value), None)
 
 
-def captions(data: TrainingData) -> list[str]:
-    """List the captions that can be trained on, each once."""
+def examples(data: TrainingData, most: int) -> list[Clip]:
+    """Choose a few of the clips, each with another caption."""
     clips = datasets.clips(data.dataset_id) if data.dataset_id else []
-    return list(dict.fromkeys(clip.caption for clip in clips if clip.caption and not clip.problem))
+    by_caption = {clip.caption: clip for clip in reversed(clips) if clip.caption and not clip.problem}
+    return list(reversed(by_caption.values()))[:most]
+
+
+def seen_from_a_run(file: Path) -> str:
+    """Name a file of this home as every run folder sees it, so that a studio may move with its home."""
+    return os.path.relpath(file, settings.runs() / "0")
+
+
+def seen_from_here(path: str) -> Path:
+    """Find the file that a run folder sees under a path."""
+    return (settings.runs() / "0" / Path(path).expanduser()).resolve()
 
 
 def preprocessing_problem(data: TrainingData, model: str) -> str | None:
@@ -81,7 +93,7 @@ def preprocess(chosen_settings: dict[str, Any], dataset_id: int) -> Job:
 
 def made_by(preprocessing: Job) -> str:
     """Name the folder that a preprocessing makes, as run folders see it."""
-    return os.path.relpath(preprocessing.folder.parquet, settings.runs() / "0")
+    return seen_from_a_run(preprocessing.folder.parquet)
 
 
 def _ready(artifact: Artifact) -> TrainingData:

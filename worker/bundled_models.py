@@ -5,8 +5,6 @@ import filecmp
 import logging
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from fastvideo_engine import assets
@@ -21,20 +19,12 @@ def unpack() -> None:
         settings.models().mkdir(parents=True, exist_ok=True)
         with (settings.models() / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # web and worker start together
-            _make_stand_in()
             for index in sorted(assets.MODELS.glob("*/model_index.json")):
                 bundled = index.parent
                 if not _is_copy(settings.models() / bundled.name, bundled):
                     _copy_whole(bundled, settings.models() / bundled.name)
     except OSError as error:  # pages of a full disk must still open; who needs the model is told that it is missing
         _log.warning("The bundled models cannot be copied to %s (%s); make room there.", settings.models(), error)
-
-
-def _make_stand_in() -> None:
-    # Until the trained weights are among the assets: the same place holds a model of random ones.
-    folder = settings.models() / "tiny-wan"
-    if not (assets.MODELS / "tiny-wan").exists() and not folder.exists():
-        subprocess.run([sys.executable, "-m", "fastvideo_engine", "small-model", str(folder)], check=True)
 
 
 def _is_copy(folder: Path, original: Path) -> bool:

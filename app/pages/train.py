@@ -11,11 +11,21 @@ from fastvideo_engine.families import Family
 from fastvideo_engine.specs import ParquetFolder, TrainSpec, spec_from
 from fastvideo_engine.specs.base import is_folder
 from fastvideo_engine.specs.parquet import folders_from
-from worker import queue, settings
+from worker import queue
 
 TITLE, PATH = "Train", "/train"
 _METHODS = {"lora": "LoRA", "full": "Finetune"}
 _SUGGESTED_PROMPTS = 2
+_ADVANCED = (
+    *("workload", "experts", "latent_frames", "gradient_accumulation", "precision", "seed", "ema_decay", "processes"),
+    *(f"tuning.lora.{name}" for name in ("targets", "dropout", "rank_stabilized", "weight_decomposed", "init_from")),
+    *(f"flow.{name}" for name in ("logit_mean", "logit_std", "mode_scale")),
+    *(f"optimizer.{name}" for name in ("weight_decay", "max_gradient_norm", "max_skipped_steps")),
+    *(f"optimizer.{name}" for name in ("final_fraction", "beta1", "beta2", "epsilon")),
+    *(f"validation.{name}" for name in ("file", "height", "width", "held_out_clips", "negative_prompt", "seed")),
+)
+_FILES = (("validation", "images"), ("validation", "file"), ("tuning", "init_from"))
+"""Settings that name files, one or a list of them."""
 
 
 def build(page: gr.Blocks) -> None:
@@ -29,19 +39,18 @@ def build(page: gr.Blocks) -> None:
         TrainSpec,
         special={"model": base_models.draw, "parquet": _parquet_input},
         open_parts=("tuning", "optimizer", "validation"),
+        advanced=_ADVANCED,
     )
     launch = gr.Button("Start training", variant="primary", elem_classes="fvs-quiet")
     form.explain_beside(launch, can_be_trained)
     form.follow(preset, offered)
-    parquet = form.inputs["parquet"]
+    model, parquet, images = (form.inputs[name] for name in ("model", "parquet", "validation.images"))
     assert isinstance(parquet, gr.Dropdown)
+    assert isinstance(model, gr.Dropdown)
     page.load(offer_parquet, outputs=[parquet, missing], **chrome.QUIET)
-    parquet.change(
-        of_parquet,
-        parquet,
-        [form.inputs["model"], form.inputs["validation.prompts"]],
-        **chrome.QUIET,
-    )
+    suggested = [preset, model, form.inputs["validation.prompts"], images]
+    parquet.change(of_parquet, [parquet, preset], suggested, **chrome.QUIET)
+    gr.on([page.load, model.change], images_of, model, images, **chrome.QUIET)
     launch.click(
         form.handler(train),
         form.components,
@@ -67,13 +76,33 @@ def offer_parquet(request: gr.Request) -> tuple[gr.Dropdown, str]:
     return gr.Dropdown(choices=[(data.title, data.value) for data in offered], value=(chosen or offered[0]).value), ""
 
 
-def of_parquet(parquet: str | None) -> tuple[Any, Any]:
-    """Choose the model that the data was made for, and suggest its first captions as validation prompts."""
+def of_parquet(parquet: str | None, preset: str) -> tuple[Any, Any, Any, Any]:
+    """Choose the model that the data was made for and a preset for it; suggest the first clips for validation.
+
+    Of those the captions become prompts, and the clips give the first frames where the data was made for images.
+    """
     data = training_data.chosen(parquet)
     if data is None:
-        return gr.skip(), gr.skip()
-    model = data.preprocessing.spec["model"] if data.preprocessing else gr.skip()
-    return model, "\n".join(training_data.captions(data)[:_SUGGESTED_PROMPTS])
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    clips = training_data.examples(data, _SUGGESTED_PROMPTS)
+    prompts = "\n".join(clip.caption for clip in clips)
+    if data.preprocessing is None:
+        return gr.skip(), gr.skip(), prompts, ""
+    model = data.preprocessing.spec["model"]
+    made_for_images = data.preprocessing.spec["workload"] == "i2v"
+    images = [training_data.seen_from_a_run(clip.file) for clip in clips] if made_for_images else []
+    return _preset_for(model, preset) or gr.skip(), model, prompts, "\n".join(images)
+
+
+def _preset_for(model: str, current: str) -> str | None:
+    """Name the first preset for a model; None when there is none, or the current one is for it."""
+    titles = [preset.title for preset in presets.of_kind("train") if preset.settings["model"] == model]
+    return None if current in titles else next(iter(titles), None)
+
+
+def images_of(model: str | None) -> Any:
+    """Ask for first frames only where a model can begin with them."""
+    return gr.update(visible=True if base_models.may_take_images(model or "") else "hidden")
 
 
 def can_be_trained(values: forms.Settings) -> dict[str, str]:
@@ -84,7 +113,7 @@ def can_be_trained(values: forms.Settings) -> dict[str, str]:
     except ModelError as error:
         problems["model"] = str(error)
     parquet = _parquet_problem(values["parquet"], values["model"])
-    return problems | ({"parquet": parquet} if parquet else {})
+    return problems | ({"parquet": parquet} if parquet else {}) | _missing_files(values)
 
 
 def _parquet_problem(parquet: str, model: str) -> str | None:
@@ -94,7 +123,7 @@ def _parquet_problem(parquet: str, model: str) -> str | None:
     if data and not data.is_ready:
         return None
     for folder in _folders_in(parquet):
-        there = (settings.runs() / "0" / Path(folder.path).expanduser()).resolve()
+        there = training_data.seen_from_here(folder.path)
         if not there.is_dir():
             return f"There is no folder {folder.path}; choose one of the list, or type a path."
         if not any(there.rglob("*.parquet")):
@@ -118,19 +147,47 @@ def _misfits(family: Family, values: forms.Settings) -> dict[str, str]:
     return {field: problem for field, problem in found.items() if problem is not None}
 
 
+def _missing_files(values: forms.Settings) -> dict[str, str]:
+    missing = {}
+    for part, name in _FILES:
+        for path in _listed(values.get(part, {}).get(name)):
+            if not training_data.seen_from_here(_from_anywhere(path)).is_file():
+                variant = f"{values[part]['method']}." if part == "tuning" else ""
+                missing[f"{part}.{variant}{name}"] = f"There is no file {path}; check the path."
+    return missing
+
+
 def train(values: forms.Settings) -> str:
     """Queue a training, and the preprocessing that it needs where there is none yet; return its page's address."""
-    model, data = base_models.as_typed(values["model"]), training_data.chosen(values["parquet"])
+    values = {**_with_files_from_anywhere(values), "model": base_models.as_typed(values["model"])}
+    data = training_data.chosen(values["parquet"])
     if data is None:
         folders = [folder.anchored(Path()) for folder in _folders_in(values["parquet"])]
-        spec = spec_from({**values, "model": model, "parquet": folders})
-        return navigation.run(
-            queue.enqueue(spec, _title(values, ", ".join(Path(each.path).name for each in folders))).id
-        )
-    source = data.preprocessing or training_data.preprocess_for(model, data.dataset_id or 0)
-    spec = spec_from({**values, "model": model, "parquet": training_data.made_by(source)})
+        title = _title(values, ", ".join(Path(folder.path).name for folder in folders))
+        return navigation.run(queue.enqueue(spec_from({**values, "parquet": folders}), title).id)
+    source = data.preprocessing or training_data.preprocess_for(values["model"], data.dataset_id or 0)
+    spec = spec_from({**values, "parquet": training_data.made_by(source)})
     job = queue.enqueue(spec, _title(values, source.title), dataset_id=source.dataset_id, parent_id=source.id)
     return navigation.run(job.id)
+
+
+def _with_files_from_anywhere(values: forms.Settings) -> forms.Settings:
+    for part, name in _FILES:
+        held = values.get(part, {}).get(name)
+        if held:
+            found = [_from_anywhere(path) for path in _listed(held)] if isinstance(held, list) else _from_anywhere(held)
+            values = {**values, part: {**values[part], name: found}}
+    return values
+
+
+def _from_anywhere(path: str) -> str:
+    """Make a path that someone typed independent of where the studio was started; those of this home stay."""
+    return path if path.startswith("../") else str(Path(path).expanduser().resolve())
+
+
+def _listed(paths: str | list[str] | None) -> list[str]:
+    named = paths if isinstance(paths, list) else [paths or ""]
+    return [path for path in named if path.strip()]
 
 
 def _title(values: forms.Settings, data: str) -> str:

@@ -10,13 +10,13 @@ from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_pa
 from fastvideo_engine.specs.parquet import ParquetFolder, folders_from
 
 
-class Full(Part):
+class Full(Part, title="Full"):
     """Every weight of the transformer, in float32."""
 
     method: Literal["full"] = Field("full", title="Method", description="Trains every weight of the transformer.")
 
 
-class Lora(Part):
+class Lora(Part, title="LoRA"):
     """Low-rank adapters beside linear layers of a frozen base (Hu et al., 2021, arXiv:2106.09685)."""
 
     method: Literal["lora"] = Field("lora", title="Method", description="Trains small adapters beside the model.")
@@ -61,7 +61,7 @@ class Lora(Part):
 Tuning = Annotated[Full | Lora, Field(discriminator="method")]
 
 
-class Dense(Part):
+class Dense(Part, title="Dense"):
     """Attention as the model was trained with it."""
 
     kind: Literal["dense"] = Field("dense", title="Attention", description="Every token attends to every other.")
@@ -71,7 +71,7 @@ class Dense(Part):
         return 0.0
 
 
-class Vsa(Part):
+class Vsa(Part, title="Sparse (VSA)"):
     """Video sparse attention (Zhang et al., 2025, arXiv:2505.13389), reached from dense attention by small rises."""
 
     kind: Literal["vsa"] = Field(
