@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ FLAGS = (
     Flag("lora-rank", int, None, "their size"),
     Flag("lora-alpha", float, None, "their weight times the rank, which is the default"),
     Flag("lora-target-modules", str, [], "parts of the names of the layers that have one", takes_several=True),
+    Flag("VSA-sparsity", float, 0.0, "attend sparsely, passing over this share of the video's tiles in the end"),
+    Flag("VSA-decay-rate", float, 0.01, "how much sparser it gets at a time"),
+    Flag("VSA-decay-interval-steps", int, 1, "how often it gets sparser"),
     Flag("log-validation", yes_or_no, False, "sample videos while training"),
     Flag("validation-dataset-file", str, "", "what to sample"),
     Flag("validation-steps", float, 100, "how often"),
@@ -65,8 +69,8 @@ FLAGS = (
     Flag("training-state-checkpointing-steps", int, 100, "how often to save a checkpoint"),
     Flag("checkpoints-total-limit", int, 5, "only the newest so many checkpoints stay"),
     Flag("resume-from-checkpoint", str, "", "not needed: a run goes on from the newest checkpoint in --output-dir"),
-    Flag("tracker-project-name", str, "", "not needed: the run's figures are in events.jsonl"),
-    Flag("wandb-run-name", str, "", "not needed either"),
+    Flag("tracker-project-name", str, "", "send the metrics to this project of wandb, where that is installed"),
+    Flag("wandb-run-name", str, "", "as wandb calls the run"),
     Flag("precondition-outputs", yes_or_no, False, "not offered"),
     Flag("transformer-quant", str, "", "not offered"),
     Flag("moba-config-path", str, "", "not offered"),
@@ -80,7 +84,7 @@ _WITHOUT_EFFECT = """
     enable-gradient-checkpointing-type selective-checkpointing mixed-precision master-weight-type
     fsdp-sharding-strategy num-euler-timesteps not-apply-cfg-solver distill-cfg scheduler-type
     linear-quadratic-threshold linear-range multi-phased-distill-schedule pred-decay-weight pred-decay-type
-    hunyuan-teacher-disable-cfg VSA-decay-rate VSA-decay-interval-steps VSA-cache-tile-buf VSA-tile-size
+    hunyuan-teacher-disable-cfg VSA-cache-tile-buf VSA-tile-size
     generator-update-interval dfake-gen-update-ratio min-timestep-ratio max-timestep-ratio
     real-score-guidance-scale simulate-generator-forward warp-denoising-step num-frame-per-block
     independent-first-frame enable-gradient-masking gradient-mask-last-n-frames same-step-across-blocks
@@ -94,6 +98,7 @@ _REQUIRED = {
     "learning-rate": "give a number, such as 1e-5 for a full finetune or 1e-4 for LoRA",
 }
 _CHANGES_WHAT_IS_LEARNT = ("precondition-outputs", "transformer-quant", "moba-config-path")
+_GATE = "to_gate_compress"  # which sparse attention trains whole, so that no adapter goes beside it
 _FASTVIDEO_LAYERS = {"to_out": "to_out.0", "fc_in": "net.0.proj", "fc_out": "net.2"}
 
 
@@ -148,6 +153,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         "processes": int(os.environ.get("WORLD_SIZE", values["num-gpus"])),
         "ema_decay": values["ema-decay"] if values["use-ema"] else None,
         "tuning": _tuning(values),
+        "attention": _attention(values),
         "flow": {
             "shift": values["flow-shift"],
             "timestep_sampling": values["weighting-scheme"],
@@ -158,6 +164,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         },
         "optimizer": _optimizer(values),
         "validation": _validation(values),
+        "tracking": _tracking(values),
         "saving": {
             "every": values["training-state-checkpointing-steps"],
             "keep": values["checkpoints-total-limit"],
@@ -173,8 +180,15 @@ def _tuning(values: Mapping[str, Any]) -> dict[str, Any]:
     if not values["lora-training"]:
         return {"method": "full"}
     rank, alpha = values["lora-rank"], values["lora-alpha"]
-    targets = [_layers_with(part) for part in values["lora-target-modules"]]
+    targets = [_layers_with(part) for part in values["lora-target-modules"] if part != _GATE]
     return {"method": "lora", "rank": rank, "alpha": rank if alpha is None else alpha, "targets": targets}
+
+
+def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
+    if not values["VSA-sparsity"]:
+        return {"kind": "dense"}
+    rise, every = values["VSA-decay-rate"], values["VSA-decay-interval-steps"]
+    return {"kind": "vsa", "sparsity": values["VSA-sparsity"], "rise": rise, "rise_every": every}
 
 
 def _layers_with(part: str) -> str:
@@ -209,14 +223,24 @@ def _validation(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _tracking(values: Mapping[str, Any]) -> dict[str, Any]:
+    if not values["tracker-project-name"] or not _has_wandb():
+        return {}
+    return {"tracker": "wandb", "project": values["tracker-project-name"], "run_name": values["wandb-run-name"]}
+
+
+def _has_wandb() -> bool:
+    return find_spec("wandb") is not None
+
+
 def _notices(values: Mapping[str, Any]) -> list[str]:
     found = []
     if values["resume-from-checkpoint"]:
         found.append(
             "--resume-from-checkpoint is not needed: a run goes on from the newest checkpoint in --output-dir."
         )
-    if values["tracker-project-name"] or values["wandb-run-name"]:
-        found.append("--tracker-project-name and --wandb-run-name have no effect: the figures are in events.jsonl.")
+    if values["tracker-project-name"] and not _has_wandb():
+        found.append("wandb is not installed, so that --tracker-project-name has no effect.")
     if len(values["validation-sampling-steps"]) > 1 and values["log-validation"]:
         found.append("Videos are sampled with the first of --validation-sampling-steps alone.")
     return found

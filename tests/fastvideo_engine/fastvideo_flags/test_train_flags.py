@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from fastvideo_engine.__main__ import carry_out
 from fastvideo_engine.command_line import spec_asked_for
 from fastvideo_engine.events import Note
 from fastvideo_engine.fastvideo_flags.train import asked_by
-from fastvideo_engine.specs import TrainSpec
+from fastvideo_engine.specs import Dense, TrainSpec, Vsa
 
 _NEEDED = shlex.split("--model_path a/b --data_path ./data --output_dir ./out --max_train_steps 9 --learning_rate 1e-5")
 # FastVideo's examples/training/finetune/wan_t2v_1.3B/crush_smol/finetune_t2v.sh, but for the paths.
@@ -31,6 +32,8 @@ _FULL = """
 # finetune_t2v_lora.sh, whose path to resume from is another machine's, and finetune_i2v.sh, as far as they differ.
 _LORA = f"{_FULL} --lora_rank 32 --lora_training True --resume_from_checkpoint elsewhere/checkpoint-160"
 _I2V = f"{_FULL} --num_latent_t 8 --learning_rate 1e-5 --gradient_accumulation_steps 1 --validation_guidance_scale 1.0"
+# Wan2.1-VSA/Wan-Syn-Data/T2V-14B-VSA.slurm, likewise.
+_VSA = f"{_FULL} --VSA_decay_rate 0.03 --VSA_decay_interval_steps 1 --VSA_sparsity 0.9 --flow_shift 5 --seed 1000"
 # Name, another value, the field of the spec that it ends up in, and what it means there.
 _TABLE = [
     ("model_path", "c/d", "model", "c/d"),
@@ -104,6 +107,20 @@ def test_lora_takes_the_alpha_that_is_given_or_the_rank():
     assert _spec(*lora, "--lora_alpha", "64").tuning.alpha == 64
 
 
+def test_layers_are_named_by_a_part_of_their_name():
+    lora = shlex.split("--lora_training --lora_rank 4 --lora_target_modules to_q to_out to_gate_compress")
+    names = ("blocks.0.attn1.to_q", "blocks.0.attn2.to_out.0", "condition_embedder.to_q", "blocks.0.attn1.to_k")
+
+    targets = _spec(*lora).tuning.targets
+    assert [[name for name in names if re.fullmatch(target, name)] for target in targets] == [[names[0]], [names[1]]]
+
+
+def test_sparse_attention_is_asked_for_by_its_sparsity():
+    assert _spec("--VSA_decay_rate", "0.03").attention == Dense()
+    vsa = _spec("--VSA_sparsity", "0.9", "--VSA_decay_rate", "0.03", "--VSA_decay_interval_steps", "50").attention
+    assert vsa == Vsa(sparsity=0.9, rise=0.03, rise_every=50)
+
+
 def test_validation_is_asked_for_only_where_it_is_switched_on(tmp_path):
     file = ["--validation_dataset_file", str(tmp_path / "v.json"), "--validation_steps", "20"]
     several = ["--validation_sampling_steps", "10,50", "--validation_guidance_scale", "3.0"]
@@ -151,8 +168,10 @@ def test_each_flag_without_effect_is_named_once():
 
 
 @pytest.fixture
-def small(tmp_path, tiny_wan, tiny_wan_i2v, fastvideo_fixtures):
+def small(monkeypatch, tmp_path, tiny_wan, tiny_wan_i2v, fastvideo_fixtures):
     """Make a documented command small: the fixtures' model and data, two steps, one sample of few pixels."""
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
 
     def make(command: str, workload: str = "t2v") -> list[str]:
         row = {"caption": "a ball", "height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 1}
@@ -168,7 +187,12 @@ def small(tmp_path, tiny_wan, tiny_wan_i2v, fastvideo_fixtures):
 
 @pytest.mark.parametrize(
     ("command", "workload", "kind"),
-    [(_FULL, "t2v", "transformer"), (_LORA, "t2v", "adapter.safetensors"), (_I2V, "i2v", "transformer")],
+    [
+        (_FULL, "t2v", "transformer"),
+        (_LORA, "t2v", "adapter.safetensors"),
+        (_I2V, "i2v", "transformer"),
+        (_VSA, "t2v", "transformer"),
+    ],
 )
 def test_the_documented_commands_train(small, run_folder, command, workload, kind):
     assert carry_out(asked_by(small(command, workload))) == 0
