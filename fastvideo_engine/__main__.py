@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from fastvideo_engine.command_line import Asked, keep_spec, spec_asked_for, understand
+from fastvideo_engine.command_line import Asked, check_goes_on, keep_spec, spec_asked_for, understand
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import EventWriter, Failed, Note
 from fastvideo_engine.lifeline import (
@@ -31,6 +31,7 @@ _RUNNERS = {
     "train": "fastvideo_engine.training.loop",
     "generate": "fastvideo_engine.sampling.generate",
 }
+_PLANNER = "fastvideo_engine.training.plan"
 _STORAGE = {
     errno.ENOSPC: "The disk is full",
     errno.EDQUOT: "The disk quota is used up",
@@ -58,7 +59,7 @@ def carry_out(asked: Asked) -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:  # the border: whatever happens inside, its user reads a sentence
-        _say_why(error, None if asked.runner else asked.folder)
+        _say_why(error, None if asked.runner or asked.dry_run else asked.folder)
         return 1
     return 0
 
@@ -68,12 +69,24 @@ def _do(asked: Asked) -> None:
         importlib.import_module(asked.runner).run(**asked.given)
         return
     spec, folder = spec_asked_for(asked), asked.folder
+    if asked.dry_run:
+        _plan(asked, spec)
+        return
     if spec.processes > 1 and "RANK" not in os.environ:
         _start_processes(spec.processes, asked.command)
     if is_first_process():
         _prepare(asked, spec, folder)
     signal.signal(signal.SIGINT, lambda _number, _frame: _stop_gently(folder))
     importlib.import_module(_RUNNERS[spec.kind]).run(spec, folder)
+
+
+def _plan(asked: Asked, spec: JobSpec) -> None:
+    if not is_first_process():
+        return
+    check_goes_on(spec, asked.folder)
+    for notice in asked.notices:
+        print(notice)
+    importlib.import_module(_PLANNER).run(spec, asked.folder)
 
 
 def _prepare(asked: Asked, spec: JobSpec, folder: RunFolder) -> None:

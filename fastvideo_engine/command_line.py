@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -55,6 +55,8 @@ class Asked:
     die_with_parent: bool = False
     runner: str | None = None
     """The module that does it, of what is no job."""
+    dry_run: bool = False
+    """Only tell what would be done, and write nothing."""
 
 
 def understand(arguments: Sequence[str]) -> Asked:
@@ -66,7 +68,8 @@ def understand(arguments: Sequence[str]) -> Asked:
         if kind in TOOLS:
             given = {name: value for name, value in vars(typed).items() if name not in ("command", "what", "runner")}
             return Asked(RunFolder(Path()), kind, command, given=given, runner=typed.runner)
-        return Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
+        asked = Asked(RunFolder(typed.output), kind, command, spec_file=typed.spec, settings=typed.set)
+        return replace(asked, dry_run=kind == "train" and typed.dry_run)
     typed = _folder_parser().parse_args(arguments)
     return Asked(RunFolder(typed.run_folder), None, command, die_with_parent=typed.die_with_parent)
 
@@ -86,6 +89,12 @@ def spec_asked_for(asked: Asked) -> JobSpec:
 
 def keep_spec(spec: JobSpec, folder: RunFolder) -> None:
     """Write the spec into its folder; raise `SpecError` when the folder holds work on another one."""
+    check_goes_on(spec, folder)
+    write_whole(folder.spec, spec.to_yaml())
+
+
+def check_goes_on(spec: JobSpec, folder: RunFolder) -> None:
+    """Raise `SpecError` when a folder holds work on another spec."""
     results = (folder.ledger, folder.parquet, folder.clips, folder.checkpoints, folder.samples)
     if folder.spec.exists() and any(path.exists() for path in results):
         begun = read_spec(folder.spec).anchored(folder.path.resolve())
@@ -95,7 +104,6 @@ def keep_spec(spec: JobSpec, folder: RunFolder) -> None:
                 f"{folder.path} holds a job that was begun with another spec ({'; '.join(differing.values())}); "
                 "choose another --output for the new one, or ask for the same to continue."
             )
-    write_whole(folder.spec, spec.to_yaml())
 
 
 def _differences(begun: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -139,6 +147,9 @@ def _command_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--output", metavar="DIR", type=Path, required=True, help="the run folder; results go there"
         )
+        if kind == "train":
+            told = "check all that can be checked, tell what would be done, and write nothing"
+            command.add_argument("--dry-run", "--dry_run", action="store_true", help=told)
     add_tools(commands)
     return parser
 

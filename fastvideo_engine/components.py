@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import diffusers
 import torch
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKLWan, SchedulerMixin, WanTransformer3DModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -82,6 +83,13 @@ def load_transformer(
     Diffusers keeps its norms and time embedding in float32.
     """
     return _frozen(_model(folder, part, WanTransformer3DModel, dtype or weights_dtype(device))).to(device)
+
+
+def unloaded_transformer(folder: Path, part: str) -> WanTransformer3DModel:
+    """Build a frozen transformer without weights, for a process that gets them from another."""
+    settings = part_config(folder, part)
+    with init_empty_weights(include_buffers=False):
+        return _frozen(_readable(folder, part, lambda: WanTransformer3DModel.from_config(settings)))
 
 
 def load_scheduler(folder: Path, flow_shift: float | None) -> SchedulerMixin:

@@ -71,6 +71,7 @@ FLAGS = (
     Flag("resume-from-checkpoint", str, "", "not needed: a run goes on from the newest checkpoint in --output-dir"),
     Flag("tracker-project-name", str, "", "send the metrics to this project of wandb, where that is installed"),
     Flag("wandb-run-name", str, "", "as wandb calls the run"),
+    Flag("dry-run", yes_or_no, False, "check all that can be checked, tell what would be done, and write nothing"),
     Flag("precondition-outputs", yes_or_no, False, "not offered"),
     Flag("transformer-quant", str, "", "not offered"),
     Flag("moba-config-path", str, "", "not offered"),
@@ -115,6 +116,7 @@ def asked_by(arguments: Sequence[str]) -> Asked:
         given=_settings(values),
         notices=[*_notices(values), *told_without_effect(nothing, "training")],
         command=["-m", _PROGRAM, *arguments],
+        dry_run=values["dry-run"],
     )
 
 

@@ -37,7 +37,7 @@ def read_first_images(
 
     The image encoder is gone from memory when this returns. Raises `SpecError` for a file that cannot be read.
     """
-    frames = [_first_frame(path, size) for path, size in wanted]
+    frames = [read_first_frame(path, size) for path, size in wanted]
     if not frames:
         return []
     seen: list[Tensor | None] = [None] * len(frames)
@@ -50,7 +50,7 @@ def read_first_images(
     return [FirstImage(*each) for each in zip(pictures, seen, strict=True)]
 
 
-def _first_frame(path: str, size: tuple[int, int]) -> Tensor:
+def read_first_frame(path: str, size: tuple[int, int]) -> Tensor:
     """Read one picture as CHW uint8 of a height and width."""
     if not Path(path).is_file():
         raise SpecError(f"There is no image at {path}; check the path.")

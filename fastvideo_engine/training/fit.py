@@ -1,12 +1,38 @@
 """Whether Parquet and a model go together, told before any weights are loaded."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from fastvideo_engine.components import part_config, vae_fingerprint
-from fastvideo_engine.data.loader import ParquetClips
+from fastvideo_engine.components import model_folder, part_config, vae_fingerprint
+from fastvideo_engine.data.loader import ParquetClips, first_frame_tensors, open_mixture
 from fastvideo_engine.errors import DataError, SpecError
-from fastvideo_engine.families import Family
+from fastvideo_engine.families import Family, family_of_folder
 from fastvideo_engine.specs.train import TrainSpec
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains and what it trains on: the model's folder, its family and the clips."""
+
+    model: Path
+    family: Family
+    clips: ParquetClips
+
+
+def checked_material(spec: TrainSpec) -> Material:
+    """Open a spec's model and clips; raise an error unless they go together.
+
+    No weights are loaded. Of a model that is elsewhere only the settings are fetched, and its VAE where the clips say
+    with which one they were made.
+    """
+    model = model_folder(spec.model, weights=())
+    family = family_of_folder(model)
+    clips = open_mixture(spec.parquet, first_frame_tensors(family), spec.latent_frames)
+    check_workload(spec, family, clips)
+    if clips.provenance is not None:
+        model = model_folder(spec.model, weights=("vae",))
+    check_clips_fit(clips, family, model, spec.model)
+    return Material(model, family, clips)
 
 
 def check_workload(spec: TrainSpec, family: Family, clips: ParquetClips) -> None:

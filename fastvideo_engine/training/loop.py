@@ -27,7 +27,7 @@ from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks, join_processes
 from fastvideo_engine.errors import EngineError
 from fastvideo_engine.events import EventSink, Finished, Note, Phase, Progress, Stopped
-from fastvideo_engine.families import Family, family_of_folder
+from fastvideo_engine.families import Family
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.run_folder import RunFolder, Wish
 from fastvideo_engine.sampling.shots import encode_prompts
@@ -36,7 +36,7 @@ from fastvideo_engine.specs.train import Lora, TrainSpec
 from fastvideo_engine.training.average import MovingAverage
 from fastvideo_engine.training.batches import Batches
 from fastvideo_engine.training.checkpoint import final_loss, resume, save
-from fastvideo_engine.training.fit import check_clips_fit, check_workload
+from fastvideo_engine.training.fit import check_clips_fit, checked_material
 from fastvideo_engine.training.flow_matching import sigma_table, sigmas_by_expert
 from fastvideo_engine.training.held_out import HeldOut
 from fastvideo_engine.training.lora import read_starts
@@ -135,11 +135,9 @@ def _train(run: _Run) -> None:
 def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     spec, device, events = run.spec, run.ranks.device, run.events
     events.write(Phase(title="Checking the model and the clips"))
-    model = model_folder(spec.model)
-    family = family_of_folder(model)
-    clips = open_mixture(spec.parquet, first_frame_tensors(family), spec.latent_frames)
-    check_workload(spec, family, clips)
-    check_clips_fit(clips, family, model, spec.model)
+    material = checked_material(spec)
+    family, clips = material.family, material.clips
+    model = model_folder(spec.model)  # with all weights, now that nothing speaks against them
     videos = Videos(spec, run.folder, clips, model, family, run.ranks, events)
     videos.look_again()  # the text encoder goes from memory before the transformer comes
     empty = _empty_caption(spec, model, family, device) if spec.flow.caption_dropout else None
