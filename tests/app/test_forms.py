@@ -116,3 +116,30 @@ def test_a_preset_fills_the_inputs_that_it_names(train_form):
     assert train_form.inputs["steps"].value == offered[0].settings["steps"]
     assert train_form.inputs["tuning.lora.rank"].value == offered[0].settings["tuning"]["rank"]
     assert train_form.inputs["optimizer.weight_decay"].value == 1e-4
+
+
+def test_a_preset_leaves_nothing_of_the_one_before(train_form):
+    offered = presets.of_kind("train")
+    with gr.Blocks() as page:
+        choice = forms.preset_input(offered)
+        train_form.follow(choice, offered)
+    (change,) = page.fns.values()
+    names = {component._id: name for name, component in train_form.inputs.items()}
+
+    def filled(title: str) -> dict:
+        values = change.fn(next(preset.title for preset in offered if title in preset.title))
+        return dict(zip((names[output._id] for output in change.outputs), values, strict=True))
+
+    assert (filled("VSA")["attention.kind"], filled("VSA")["flow.shift"]) == ("vsa", 1)
+    assert (filled("LoRA")["attention.kind"], filled("LoRA")["flow.shift"]) == ("dense", "")
+    assert "parquet" not in filled("LoRA")
+
+
+def test_a_problem_in_a_field_that_few_people_change_is_told_where_it_is_seen():
+    with gr.Blocks() as page:
+        form = forms.draw(TrainSpec, advanced=["seed"])
+        button = gr.Button()
+        form.explain_beside(button, lambda settings: {})
+    explain = next(event.fn for event in page.fns.values() if event.fn.__name__ == "out_of_sight")
+    told = explain(*values(form, seed=-1))
+    assert "More settings › Seed: It must be greater than or equal to 0 (it is -1)." in told
