@@ -18,7 +18,7 @@ from fastvideo_engine.specs import TrainSpec
 from fastvideo_engine.specs.train import Vsa
 
 _CPU = torch.device("cpu")
-_SIZE = (5, 64, 64)
+_SIZE = (5, 128, 128)  # four tiles
 _CAPTION = 7
 _SHAPE = {
     "num_attention_heads": 2,
