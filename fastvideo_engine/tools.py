@@ -123,6 +123,14 @@ def _add_bench(commands: Commands) -> None:
         )
     preprocess.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
     _add_bench_train(subjects)
+    attention = _tool(
+        subjects,
+        "attention",
+        "fastvideo_engine.bench.attention",
+        "Attend sparsely and densely, at a real model's size on a GPU.",
+    )
+    attention.add_argument("--rounds", metavar="N", type=count, default=5, help="turns of each way; 5 by default")
+    attention.add_argument("--out", metavar="FILE.json", type=Path, help="where to write all figures")
     tiny = _tool(
         subjects,
         "tiny-wan",

@@ -19,7 +19,7 @@ FAST: dict[str, Attend] = {"fastvideo-kernel": attend_by_kernel, "compiled FlexA
 
 _GRID = (5, 8, 6)  # with whole tiles and ragged ones
 _KEPT = 3
-_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 1e-2}
+TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 1e-2}
 """Of the difference's norm to the reference's. float32 leaves room for TF32, which the kernels may use."""
 
 
@@ -62,7 +62,7 @@ def problem_of(attend: Attend, device: torch.device, dtype: torch.dtype, head_wi
         return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     ours = _answers(attend_by_gathering, [each.float() for each in tokens], chosen, tiling)
     worst = max(relative_difference(one, other) for one, other in zip(theirs, ours, strict=True))
-    return None if worst <= _TOLERANCES[dtype] else f"its answers differ by {worst:.2g} from the reference's"
+    return None if worst <= TOLERANCES[dtype] else f"its answers differ by {worst:.2g} from the reference's"
 
 
 def relative_difference(answer: Tensor, reference: Tensor) -> float:
