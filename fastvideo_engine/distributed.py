@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import HashStore  # type: ignore[attr-defined]
+from torch.distributed.tensor import DTensor
 
 # Of one process for another: they sample videos of the same length side by side, but one alone writes checkpoints.
 _LONGEST_WAIT = timedelta(hours=1)
@@ -23,6 +25,22 @@ class Ranks:
     rank: int
     world_size: int
     device: torch.device
+    sharing: int = 1
+    """So many neighbours read the same clips and compute a part of each."""
+
+    @property
+    def reader(self) -> int:
+        """Return the number of this process or its group of neighbours among those that read clips of their own."""
+        return self.rank // self.sharing
+
+    @property
+    def readers(self) -> int:
+        return self.world_size // self.sharing
+
+    @property
+    def speaks_for_its_clip(self) -> bool:
+        """Of neighbours that compute the same, the first does what must be done once."""
+        return self.rank % self.sharing == 0
 
     @property
     def is_first(self) -> bool:
@@ -64,7 +82,8 @@ class Ranks:
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes."""
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        # Where weights are sharded, the backward pass has done it.
+        gradients = [each.grad for each in parameters if each.grad is not None and not isinstance(each, DTensor)]
         if self.world_size == 1 or not gradients:
             return
         # One message: an adapter has hundreds of small matrices, and each message costs a round trip.
@@ -73,10 +92,20 @@ class Ranks:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
+    def meet(self) -> None:
+        """Form a group of one where there is none yet: sharding takes a group even where nobody else is."""
+        if not dist.is_initialized():
+            dist.init_process_group(_backend(self.device), store=HashStore(), rank=0, world_size=1)
+
     def leave(self) -> None:
         """End the talk between the processes."""
-        if self.world_size > 1:
+        if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def whole(weight: Tensor) -> Tensor:
+    """Return all of a weight; where it is sharded, all processes ask for it together."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 def join_processes() -> Ranks:
@@ -85,9 +114,13 @@ def join_processes() -> Ranks:
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     device = _own_device(int(os.environ.get("LOCAL_RANK", 0)))
     if world_size > 1:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_LONGEST_WAIT)
+        dist.init_process_group(_backend(device), rank=rank, world_size=world_size, timeout=_LONGEST_WAIT)
     return Ranks(rank, world_size, device)
+
+
+def _backend(device: torch.device) -> str:
+    # Both with GPUs: weights that are kept in main memory are reduced there.
+    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
 
 
 def _own_device(local_rank: int) -> torch.device:

@@ -155,6 +155,11 @@ class Checkpoint:
         return self.path / "training_state.pt"
 
     @property
+    def training_shards(self) -> Path:
+        """Of sharded weights, what the processes wrote side by side in place of most of the training state."""
+        return self.path / "training_shards"
+
+    @property
     def completion(self) -> Path:
         return self.path / "complete.json"
 

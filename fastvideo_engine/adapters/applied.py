@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fastvideo_engine.adapters.adapter import Adapter, LowRank, check_fits
 from fastvideo_engine.adapters.files import adapter_file
 from fastvideo_engine.adapters.reading import is_gate, read_adapter
+from fastvideo_engine.distributed import whole
 from fastvideo_engine.errors import ModelError
 
 NAME = "default"
@@ -96,7 +97,7 @@ def adapter_of(transformer: nn.Module) -> Adapter:
     """Return the adapter that a transformer has now, and its gates of sparse attention, in float32 on the CPU."""
     layers = {name: _low_rank(layer) for name, layer in adapted_layers(transformer)}
     named = transformer.named_parameters()
-    gates = {name: gate.detach().float().cpu().clone() for name, gate in named if is_gate(name)}
+    gates = {name: whole(gate.detach()).float().cpu().clone() for name, gate in named if is_gate(name)}
     return Adapter(layers, gates=gates)
 
 
@@ -141,11 +142,11 @@ def _for_peft(adapter: Adapter) -> dict[str, Tensor]:
 
 
 def _low_rank(layer: LoraLayer) -> LowRank:
-    down, up = (getattr(layer, f"lora_{matrix}")[NAME].weight.detach().float().cpu() for matrix in "AB")
+    down, up = (whole(getattr(layer, f"lora_{matrix}")[NAME].weight.detach()).float().cpu() for matrix in "AB")
     # A copy even where nothing changes: training goes on with the original.
     magnitude = layer.lora_magnitude_vector[NAME].weight if NAME in layer.lora_magnitude_vector else None
     return LowRank(
         down.clone(),
         up * layer.scaling[NAME],
-        None if magnitude is None else magnitude.detach().float().cpu().flatten().clone(),
+        None if magnitude is None else whole(magnitude.detach()).float().cpu().flatten().clone(),
     )

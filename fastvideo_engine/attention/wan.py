@@ -1,15 +1,18 @@
 """Sparse attention in diffusers' Wan transformer, in place of the self-attention of every block."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
+from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
 
 from fastvideo_engine.attention.fastest import Way
 from fastvideo_engine.attention.sparse import sparse_attention
 from fastvideo_engine.attention.tiles import tiling_of
+from fastvideo_engine.attention.ulysses import Sharing
 
 GATE = "to_gate_compress"
 """FastVideo's name of a block's gate, `blocks.N.to_gate_compress`, which is also where it is."""
@@ -40,6 +43,16 @@ def add_sparse_attention(transformer: WanTransformer3DModel, way: Way) -> None:
         setattr(block, GATE, gate)
         block.attn1.set_processor(_SparseProcessor(gate, way))
     transformer.rope.register_forward_hook(_with_tiling)
+
+
+def share_attention(transformer: WanTransformer3DModel, sharing: Sharing) -> None:
+    """Let the self-attention of all blocks, sparse or dense, be given a part of the tokens, and compute some heads."""
+    for block in transformer.blocks:
+        processor = block.attn1.processor
+        if isinstance(processor, _SparseProcessor):
+            processor.sharing = sharing
+        else:
+            block.attn1.set_processor(_SharedProcessor(sharing))
 
 
 def set_sparsity(transformer: nn.Module, sparsity: float) -> None:
@@ -73,6 +86,7 @@ class _SparseProcessor:
         self._gate = gate
         self.way = way
         self.sparsity = 0.0
+        self.sharing: Sharing | None = None
 
     def __call__(
         self,
@@ -83,15 +97,51 @@ class _SparseProcessor:
         rotary_emb: tuple[Any, ...],
     ) -> Tensor:
         cosines, sines, tiling = rotary_emb
-        query, key = (
-            _rotated(norm(project(hidden_states)).unflatten(2, (attn.heads, -1)), cosines, sines)
-            for project, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
-        )
-        value, gate = (project(hidden_states).unflatten(2, (attn.heads, -1)) for project in (attn.to_v, self._gate))
-        answer = sparse_attention(query, key, value, gate, tiling, self.sparsity, self.way.attend)
-        project, dropout = attn.to_out
-        projected: Tensor = dropout(project(answer.flatten(2, 3).type_as(query)))
-        return projected
+        query, key, value = _projected(attn, hidden_states, cosines, sines)
+        gate = self._gate(hidden_states).unflatten(2, (attn.heads, -1))
+        attend = partial(sparse_attention, tiling=tiling, sparsity=self.sparsity, attend=self.way.attend)
+        if self.sharing is None:
+            return _out(attn, attend(query, key, value, gate), query)
+        parts = (part.type_as(value) for part in (query, key, value, gate))
+        return _out(attn, self.sharing.over_heads(attend, *parts), query)
+
+
+class _SharedProcessor:
+    """Self-attention as diffusers' WanAttnProcessor has it, of a part of the tokens."""
+
+    _attention_backend: Any = None
+    _parallel_config: Any = None
+
+    def __init__(self, sharing: Sharing) -> None:
+        self._sharing = sharing
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        _text: Tensor | None,
+        _mask: Tensor | None,
+        rotary_emb: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        query, key, value = _projected(attn, hidden_states, *rotary_emb)
+        # As autocast would have it, but before they travel: under it norms leave query and key in float32.
+        parts = (part.type_as(value) for part in (query, key, value))
+        return _out(attn, self._sharing.over_heads(dispatch_attention_fn, *parts), query)
+
+
+def _projected(attn: Any, tokens: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return query, key and value BSHD of tokens BSD, the first two normed and turned by their places."""
+    query, key = (
+        _rotated(norm(project(tokens)).unflatten(2, (attn.heads, -1)), cosines, sines)
+        for project, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
+    )
+    return query, key, attn.to_v(tokens).unflatten(2, (attn.heads, -1))
+
+
+def _out(attn: Any, answer: Tensor, query: Tensor) -> Tensor:
+    project, dropout = attn.to_out
+    projected: Tensor = dropout(project(answer.flatten(2, 3).type_as(query)))
+    return projected
 
 
 def _with_tiling(rope: Any, arguments: tuple[Tensor], angles: tuple[Tensor, ...]) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ class Learner:
     """A transformer in training: its loss on a batch, and a whole step on it."""
 
     transformer: WanTransformer3DModel
-    adamw: torch.optim.AdamW
+    adamw: torch.optim.Optimizer
     loss: Callable[[Batch], Tensor]
     step: Callable[[Batch], None]
 
@@ -49,12 +49,12 @@ class Learner:
 
 def ours(model: Path, spec: TrainSpec, device: torch.device) -> Learner:
     """Train as the engine does; sparse attention, where asked for, is as sparse as it gets in the end."""
-    transformer = load_to_train(model, "transformer", WAN, spec, device)
+    ranks = Ranks(0, 1, device)
+    transformer = load_to_train(model, "transformer", WAN, spec, ranks)
     if isinstance(spec.attention, Vsa):
         set_sparsity(transformer, spec.attention.sparsity)
     transformers = nn.ModuleDict({"transformer": transformer})
     trained = Trained(WAN, transformers, new_adamw(trained_weights(transformers).values(), spec.optimizer))
-    ranks = Ranks(0, 1, device)
 
     def step(batch: Batch) -> None:
         assert learn(trained, [batch], spec.steps, spec, ranks).moved_the_weights, "a step that moves nothing is none"

@@ -173,7 +173,7 @@ def _sampled(
     attend_to_padding_once(transformer)
     if adapter is not None:
         load_adapter(transformer, adapter, 1.0)
-    sampler = Sampler(new_pipeline(model, family, {"transformer": transformer}, None, bool(images)), encoded)
+    sampler = Sampler(new_pipeline(model, family, {"transformer": transformer}, None, bool(images), device), encoded)
     for number in range(len(encoded)):
         print(f"\r{number + 1} of {len(encoded)} clips sampled", end="", file=sys.stderr, flush=True)
         yield sampler.frames(number, lambda: False)

@@ -79,7 +79,7 @@ def _prepared(spec: GenerateSpec, events: Reporter) -> Sampler:
         applied = load_adapter(transformers[part], file, spec.strength)
         for notice in (f"{file.name} changes {applied.adapter.count} weights of the {part}.", *applied.adapter.notices):
             events.write(Note(text=notice))
-    return Sampler(new_pipeline(model, family, transformers, spec.flow_shift, bool(spec.images)), shots)
+    return Sampler(new_pipeline(model, family, transformers, spec.flow_shift, bool(spec.images), device), shots)
 
 
 def _weights(spec: GenerateSpec) -> dict[str, Any]:

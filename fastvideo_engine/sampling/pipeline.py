@@ -49,7 +49,7 @@ class Sampler:
                 raise SamplingStopped
             return state
 
-        shot, device = self.shots[number], self.pipeline.transformer.device
+        shot, device = self.shots[number], self.pipeline.vae.device  # a transformer's weights may be kept elsewhere
         look = shot.look
         video: np.ndarray = self.pipeline(
             prompt_embeds=shot.embedding.to(device),
@@ -72,7 +72,7 @@ class Sampler:
             return {}
         if image.seen is not None:
             # The pipeline takes the picture or CLIP's features, not both; CLIP itself is gone from memory.
-            seen = image.seen.to(self.pipeline.transformer.device)
+            seen = image.seen.to(self.pipeline.vae.device)
             self.pipeline.encode_image = lambda *_: seen
         return {"image": image.picture}
 
@@ -83,13 +83,14 @@ def new_pipeline(
     transformers: Mapping[str, WanTransformer3DModel],
     flow_shift: float | None,
     from_images: bool,
+    device: torch.device,
 ) -> WanPipeline | WanImageToVideoPipeline:
     """Put the model's pipeline around all its transformers, which are in use, without the encoders."""
     kind = WanImageToVideoPipeline if from_images else WanPipeline
     pipeline = kind(
         tokenizer=None,
         text_encoder=None,
-        vae=load_vae(model, transformers["transformer"].device),
+        vae=load_vae(model, device),
         scheduler=load_scheduler(model, flow_shift),
         **transformers,
         boundary_ratio=family.expert_boundary,

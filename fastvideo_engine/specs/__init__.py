@@ -11,6 +11,7 @@ from fastvideo_engine.specs.generate import GenerateSpec
 from fastvideo_engine.specs.imports import ImportSpec
 from fastvideo_engine.specs.parquet import ParquetFolder
 from fastvideo_engine.specs.preprocess import HuggingFaceSource, Manifest, MergedFolder, PreprocessSpec
+from fastvideo_engine.specs.scale import Scale
 from fastvideo_engine.specs.train import (
     Dense,
     Flow,
@@ -43,6 +44,7 @@ __all__ = [
     "Part",
     "PreprocessSpec",
     "Saving",
+    "Scale",
     "Spec",
     "Tracking",
     "TrainSpec",

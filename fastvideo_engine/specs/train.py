@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fastvideo_engine.specs.base import Part, Spec, anchored_folder, anchored_path, check_images_go_with, kept_lines
 from fastvideo_engine.specs.parquet import ParquetFolder, folders_from
+from fastvideo_engine.specs.scale import Scale
 
 
 class Full(Part, title="Full"):
@@ -143,6 +144,9 @@ class Optimizer(Part):
     beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1", description="How long the mean of gradients remembers.")
     beta2: float = Field(0.999, ge=0, lt=1, title="Beta 2", description="How long that of their squares remembers.")
     epsilon: float = Field(1e-8, gt=0, le=1, title="Epsilon", description="Keeps tiny gradients from large steps.")
+    moments: Literal["float32", "8bit"] = Field(
+        "float32", title="Moments", description="8bit holds both means in a quarter of the memory; it takes torchao."
+    )
 
 
 class Validation(Part):
@@ -277,6 +281,7 @@ class TrainSpec(Spec):
     attention: Attention = Field(Dense(), title="Attention")
     flow: Flow = Field(Flow(), title="Noise and captions")
     optimizer: Optimizer = Field(Optimizer(), title="Optimizer")
+    scale: Scale = Field(Scale(), title="Scale and memory")
     validation: Validation = Field(Validation(), title="Validation")
     saving: Saving = Field(Saving(), title="Checkpoints")
     tracking: Tracking = Field(Tracking(), title="Tracker")

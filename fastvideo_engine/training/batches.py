@@ -48,7 +48,7 @@ class Batches:
         """Read and draw the batch of a number, counted from 0 over all steps and their parts."""
         seed, size = self.spec.seed, self.spec.batch_size
         # Clips of one size in all processes: none waits for another's larger ones, and their number changes nothing.
-        together, own = size * self.ranks.world_size, size * self.ranks.rank
+        together, own = size * self.ranks.readers, size * self.ranks.reader
         chosen = self.order.batch(number, together)[own : own + size]
         clips = [self.clips.read(clip) for clip in chosen]
         positions = range(number * together + own, number * together + own + size)

@@ -33,13 +33,13 @@ class HeldOut:
         ]
         work = [(part, some) for part in self.batches.sigmas for some in together]
         total = torch.zeros((), dtype=torch.float64)
-        for number in range(ranks.rank, -(-len(work) // ranks.world_size) * ranks.world_size, ranks.world_size):
+        for number in range(ranks.reader, -(-len(work) // ranks.readers) * ranks.readers, ranks.readers):
             # Where work runs out a process does some in vain: with sharded weights all must take part in each.
             part, some = work[min(number, len(work) - 1)]
             loss = flow_matching_loss(transformers[part], self._batch(part, some)).double().cpu()
             total += loss * len(some) * (number < len(work))
         mean = ranks.average(total.to(ranks.device, torch.float32)).item()
-        return mean * ranks.world_size / (sum(map(len, together)) * len(self.batches.sigmas))
+        return mean * ranks.readers / (sum(map(len, together)) * len(self.batches.sigmas))
 
     def _batch(self, part: str, samples: Sequence[tuple[int, int]]) -> Batch:
         batches, seed = self.batches, self.batches.spec.validation.seed

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fastvideo_engine.adapters.adapter import Adapter
-from fastvideo_engine.adapters.applied import start_from
 from fastvideo_engine.attention.wan import set_sparsity, sparsity_of, way_of
 from fastvideo_engine.components import (
     latent_mean_std,
@@ -39,13 +39,15 @@ from fastvideo_engine.training.checkpoint import final_loss, resume, save
 from fastvideo_engine.training.fit import check_clips_fit, checked_material
 from fastvideo_engine.training.flow_matching import sigma_table, sigmas_by_expert
 from fastvideo_engine.training.held_out import HeldOut
+from fastvideo_engine.training.kernels import attending_by, kernel_in_use
 from fastvideo_engine.training.lora import read_starts
-from fastvideo_engine.training.optimizer import new_adamw
+from fastvideo_engine.training.optimizer import check_optimizer, new_adamw
 from fastvideo_engine.training.pace import Pace
+from fastvideo_engine.training.sharding import check_scale
 from fastvideo_engine.training.step import Learnt, learn
 from fastvideo_engine.training.tracking import reported
 from fastvideo_engine.training.trained import Trained, trained_weights
-from fastvideo_engine.training.tuning import load_to_train
+from fastvideo_engine.training.tuning import computed_in, load_to_train
 from fastvideo_engine.training.validation import validate, wanted_samples
 from fastvideo_engine.training.videos import Videos
 
@@ -70,9 +72,10 @@ class _Judged:
 
 def run(spec: TrainSpec, folder: RunFolder) -> None:
     """Train until the last step or until asked to stop; a run that has its last checkpoint only says so again."""
-    ranks = join_processes()
+    ranks = replace(join_processes(), sharing=spec.scale.sp_size)
     try:
         with (
+            attending_by(spec.scale.sdpa),
             full_memory_in_words("lower the batch size, or preprocess with fewer frames or a smaller size"),
             reported(spec, folder, ranks) as events,
         ):
@@ -128,7 +131,6 @@ def _train(run: _Run) -> None:
             return
         if judges and step < spec.steps:
             events.write(Phase(title="Training"))
-    ranks.barrier()
     events.write(_finished(folder))
 
 
@@ -137,6 +139,7 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     events.write(Phase(title="Checking the model and the clips"))
     material = checked_material(spec)
     family, clips = material.family, material.clips
+    _check_scale(run, part_config(material.model, "transformer"))
     model = model_folder(spec.model)  # with all weights, now that nothing speaks against them
     videos = Videos(spec, run.folder, clips, model, family, run.ranks, events)
     videos.look_again()  # the text encoder goes from memory before the transformer comes
@@ -144,11 +147,11 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
     parts = family.trained_transformers(spec.experts)
     starts = _starts(run, model, family, parts)
     events.write(Phase(title="Loading the model"))
-    transformers = nn.ModuleDict({part: load_to_train(model, part, family, spec, device) for part in parts})
+    transformers = nn.ModuleDict(
+        {part: load_to_train(model, part, family, spec, run.ranks, starts.get(part)) for part in parts}
+    )
     if (way := way_of(transformers)) is not None:
         events.write(Note(text=way.note))
-    for part, adapter in starts.items():
-        start_from(transformers[part], adapter)
     weights = trained_weights(transformers)
     trained = Trained(family, transformers, new_adamw(weights.values(), spec.optimizer), _average(weights, spec))
     shift = spec.flow.shift or load_scheduler(model, None).config.get("flow_shift", family.flow_shift)
@@ -163,6 +166,17 @@ def _loaded(run: _Run) -> tuple[Trained, Batches, _Judged]:
         ranks=run.ranks,
     )
     return trained, batches, _Judged(videos, _held_out(batches, model))
+
+
+def _check_scale(run: _Run, transformer: Mapping[str, Any]) -> None:
+    """Raise an error where this machine or these processes cannot do what is asked, before anything is loaded."""
+    spec, ranks = run.spec, run.ranks
+    check_scale(spec.scale, ranks.world_size, transformer["num_attention_heads"])
+    check_optimizer(spec.optimizer)
+    dtype = computed_in(spec, ranks.device)
+    kernel = kernel_in_use(spec.scale.sdpa, ranks.device, dtype, transformer["attention_head_dim"])
+    if ranks.device.type == "cuda" or spec.scale.sdpa != "auto":
+        run.events.write(Note(text=f"Dense attention runs on PyTorch's {kernel} kernel."))
 
 
 def _held_out(batches: Batches, model: Path) -> HeldOut | None:
@@ -229,14 +243,12 @@ def _is_wanted_now(run: _Run, wish: Wish) -> bool:
 
 
 def _save(run: _Run, trained: Trained, step: int, loss: float) -> None:
-    if run.ranks.is_first:
-        for made in save(run.folder, step, loss, trained, run.spec):
-            run.events.write(made)
+    for made in save(run.folder, step, loss, trained, run.spec, run.ranks):
+        run.events.write(made)
 
 
 def _give_up(run: _Run, trained: Trained, step: int, skipped: int) -> None:
     _save(run, trained, step, math.nan)
-    run.ranks.barrier()  # a process that leaves with an error takes the others with it, and one of them is writing
     raise EngineError(
         f"Loss or gradient were not finite numbers in {skipped} steps up to step {step}, whose checkpoint is kept; "
         f"lower the learning rate, which is {run.spec.optimizer.learning_rate:g}, and start again."

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from torch import nn
 
 from fastvideo_engine.adapters.adapter import Adapter, check_fits
-from fastvideo_engine.adapters.applied import NAME, adapted_layers, adapter_of, keep_adapters_in_float32
+from fastvideo_engine.adapters.applied import NAME, adapted_layers, keep_adapters_in_float32
 from fastvideo_engine.adapters.files import adapter_files
 from fastvideo_engine.adapters.reading import read_adapter
 from fastvideo_engine.adapters.weights import open_weights
@@ -67,9 +67,8 @@ def adapter_weights(transformer: WanTransformer3DModel) -> dict[str, nn.Paramete
     }
 
 
-def save_adapter(transformer: WanTransformer3DModel, path: Path, metadata: dict[str, Any]) -> None:
-    """Write the adapters as one file that as many tools as can be read whole, with the metadata under our own key."""
-    adapter = adapter_of(transformer)
+def save_adapter(adapter: Adapter, path: Path, metadata: dict[str, Any]) -> None:
+    """Write an adapter as one file that as many tools as can be read whole, with the metadata under our own key."""
     left_out = write_adapter(adapter, path, widest_format(adapter), metadata)
     assert not left_out, f"{left_out} would be lost"
 

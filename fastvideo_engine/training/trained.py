@@ -1,11 +1,11 @@
 """What a run trains, and what it shows of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fastvideo_engine.families import Family
 from fastvideo_engine.training.average import MovingAverage
@@ -20,12 +20,17 @@ class Trained:
 
     family: Family
     transformers: nn.ModuleDict
-    adamw: torch.optim.AdamW
+    adamw: torch.optim.Optimizer
     average: MovingAverage | None = None
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
         return trained_weights(self.transformers)
+
+    @property
+    def kept(self) -> dict[str, Mapping[str, Tensor]]:
+        """Return all that must be there again when the run goes on, beside the optimizer."""
+        return {"weights": self.weights, **({} if self.average is None else {"average": self.average.weights})}
 
     @contextmanager
     def shown(self) -> Iterator[None]:

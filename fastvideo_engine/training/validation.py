@@ -1,5 +1,6 @@
 """Sample the validation prompts from the model as it is trained, always from the same noise."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _look_like_the_clips(clips: ParquetClips, validation: Validation, model: Pat
 
 
 def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, events: EventSink) -> bool:
-    """Sample each prompt that has no video of this step yet, each process its share.
+    """Sample each prompt that has no video of this step yet, the processes side by side.
 
     Returns whether the stop wish cut it short; all processes return the same.
     """
@@ -97,23 +98,43 @@ def validate(sampler: Sampler, folder: RunFolder, step: int, ranks: Ranks, event
     ranks.barrier()  # before any process makes one of them
     if missing:
         events.write(Phase(title=f"Sampling the validation prompts at step {step}"))
-    for start in range(0, len(missing), ranks.world_size):
-        together = missing[start : start + ranks.world_size]
-        if ranks.rank < len(together):
-            _sample(sampler, together[ranks.rank], paths[together[ranks.rank]], folder)
+    for together in _rounds(missing, sampler, ranks.readers):
+        # Where prompts run out a process samples one in vain: with sharded weights all must take part in each.
+        number = together[min(ranks.reader, len(together) - 1)]
+        is_own = ranks.reader < len(together) and ranks.speaks_for_its_clip
+        stopped = _sample(sampler, number, paths[number] if is_own else None, folder, ranks)
         ranks.barrier()
-        for number in together:
-            _report(sampler, number, paths[number], folder, step, events)
-        if ranks.agree(folder.stop_was_asked()):
+        for each in together:
+            _report(sampler, each, paths[each], folder, step, events)
+        if stopped or ranks.agree(folder.stop_was_asked()):
             return True
     return False
 
 
-def _sample(sampler: Sampler, number: int, path: Path, folder: RunFolder) -> None:
+def _rounds(missing: Sequence[int], sampler: Sampler, at_once: int) -> Iterator[Sequence[int]]:
+    """Put together the shots that pass through the transformer equally often."""
+    alike: dict[tuple[int, bool], list[int]] = {}
+    for number in missing:
+        look = sampler.shots[number].look
+        alike.setdefault((look.sampling_steps, look.guidance_scale > 1), []).append(number)
+    for numbers in alike.values():
+        yield from (numbers[start : start + at_once] for start in range(0, len(numbers), at_once))
+
+
+def _sample(sampler: Sampler, number: int, path: Path | None, folder: RunFolder, ranks: Ranks) -> bool:
+    """Sample a shot, into a file where one is given; return whether the processes agreed to stop meanwhile."""
+
+    def stop_was_asked() -> bool:
+        return ranks.agree(folder.stop_was_asked())
+
     try:
-        sampler.write(number, path, folder.stop_was_asked)
+        if path is None:
+            sampler.frames(number, stop_was_asked)
+        else:
+            sampler.write(number, path, stop_was_asked)
     except SamplingStopped:
-        return  # the processes agree on it together, once all are here
+        return True
+    return False
 
 
 def _report(sampler: Sampler, number: int, path: Path, folder: RunFolder, step: int, events: EventSink) -> None:

@@ -15,7 +15,7 @@ from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
 from fastvideo_engine.sampling.shots import EncodedShot, Shot, encode_shots
 from fastvideo_engine.specs.train import TrainSpec, Validation
-from fastvideo_engine.training.tuning import load_as_trained
+from fastvideo_engine.training.tuning import load_frozen
 from fastvideo_engine.training.validation import edited, wanted_shots
 
 
@@ -54,12 +54,13 @@ class Videos:
             return None
         from_images = self._shots[0].image is not None
         if self._pipeline is None or isinstance(self._pipeline, WanImageToVideoPipeline) != from_images:
-            self._pipeline = new_pipeline(self.model, self.family, self._transformers(trained), None, from_images)
+            transformers = self._transformers(trained)
+            self._pipeline = new_pipeline(self.model, self.family, transformers, None, from_images, self.ranks.device)
         return Sampler(self._pipeline, self._shots)
 
     def _transformers(self, trained: nn.ModuleDict) -> dict[str, WanTransformer3DModel]:
         others = [part for part in self.family.transformers if part not in trained]
-        loaded = {part: load_as_trained(self.model, part, self.spec, self.ranks.device) for part in others}
+        loaded = {part: load_frozen(self.model, part, self.spec, self.ranks) for part in others}
         return {**trained, **loaded}
 
     def _read(self) -> list[Shot]:

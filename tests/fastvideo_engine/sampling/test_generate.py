@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fastvideo_engine.adapters.applied import adapter_of
 from fastvideo_engine.components import load_transformer
 from fastvideo_engine.errors import ModelError, SpecError
 from fastvideo_engine.events import ArtifactMade, Finished, Progress
@@ -32,7 +33,7 @@ def adapter(tiny_wan, tmp_path):
     torch.manual_seed(0)
     for weight in adapter_weights(transformer).values():
         weight.data.copy_(torch.randn_like(weight))
-    save_adapter(transformer, tmp_path / "adapter.safetensors", {})
+    save_adapter(adapter_of(transformer), tmp_path / "adapter.safetensors", {})
     return str(tmp_path / "adapter.safetensors")
 
 

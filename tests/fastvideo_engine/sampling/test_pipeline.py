@@ -26,7 +26,7 @@ LOOK = Look(5, 3, 3.0, height=64, width=96, frames=9, fps=16)
 @pytest.fixture
 def sampler(tiny_wan):
     def make(guidance_scale=3.0, flow_shift=None) -> Sampler:
-        pipeline = new_pipeline(tiny_wan, WAN, _transformers(tiny_wan), flow_shift, False)
+        pipeline = new_pipeline(tiny_wan, WAN, _transformers(tiny_wan), flow_shift, False, CPU)
         look = replace(LOOK, guidance_scale=guidance_scale)
         return Sampler(pipeline, encode_shots(one_shot_a_prompt(PROMPTS, [], look), "blurry", tiny_wan, WAN, CPU))
 
@@ -63,7 +63,7 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
     paths = [str(tmp_path / "red.png"), picture]
     Image.new("RGB", (96, 64), "red").save(paths[0])
     family = family_of_folder(tiny_wan_i2v)
-    pipeline = new_pipeline(tiny_wan_i2v, family, _transformers(tiny_wan_i2v), None, True)
+    pipeline = new_pipeline(tiny_wan_i2v, family, _transformers(tiny_wan_i2v), None, True, CPU)
     shots = encode_shots(one_shot_a_prompt(PROMPTS, paths, LOOK), "blurry", tiny_wan_i2v, family, CPU)
     ours = Sampler(pipeline, shots)
 
@@ -82,7 +82,7 @@ def test_frames_that_begin_with_an_image_are_those_that_stock_diffusers_makes(ti
 @pytest.mark.parametrize("from_image", [False, True])
 def test_frames_of_the_5b_model_are_those_that_stock_diffusers_makes(tiny_ti2v_5b, picture, from_image):
     family = family_of_folder(tiny_ti2v_5b)
-    pipeline = new_pipeline(tiny_ti2v_5b, family, _transformers(tiny_ti2v_5b), None, from_image)
+    pipeline = new_pipeline(tiny_ti2v_5b, family, _transformers(tiny_ti2v_5b), None, from_image, CPU)
     wanted = one_shot_a_prompt(["waves"], [picture] if from_image else [], LOOK)
     ours = Sampler(pipeline, encode_shots(wanted, "blurry", tiny_ti2v_5b, family, CPU))
 
@@ -106,7 +106,7 @@ def test_frames_of_two_experts_are_those_that_stock_diffusers_makes(request, pic
     transformers = _transformers(model)
 
     def frames_of(experts):
-        return Sampler(new_pipeline(model, family, experts, shift, bool(images)), shots).frames(0, never)
+        return Sampler(new_pipeline(model, family, experts, shift, bool(images), CPU), shots).frames(0, never)
 
     asked = {"prompt": "waves", "negative_prompt": "blurry", "guidance_scale": 3.0, "num_inference_steps": 4}
     asked |= {"height": 64, "width": 96, "num_frames": 9, "generator": torch.Generator().manual_seed(5)}

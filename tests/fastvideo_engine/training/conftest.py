@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -74,18 +75,45 @@ def velocity():
 
 
 @pytest.fixture
-def train_in_two_processes():
-    """Run a training in two real processes that talk over gloo, each with the environment that torchrun gives."""
+def start_processes():
+    """Start Python code in real processes that talk over gloo, each with the environment that torchrun gives."""
 
-    def run(spec: TrainSpec, folder: RunFolder) -> None:
+    def start(count: int, code: str, *arguments: str) -> list[subprocess.Popen[bytes]]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-        command = [sys.executable, "-c", _TRAIN, spec.model_dump_json(), str(folder.path)]
-        started = [
-            subprocess.Popen(command, env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-            for rank in range(2)
+            shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        return [
+            subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(count)
         ]
-        assert [process.wait(timeout=120) for process in started] == [0, 0]
+
+    return start
+
+
+@pytest.fixture
+def start_training(start_processes):
+    """Start a training in several processes."""
+
+    def start(count: int, spec: TrainSpec, folder: RunFolder) -> list[subprocess.Popen[bytes]]:
+        return start_processes(count, _TRAIN, spec.model_dump_json(), str(folder.path))
+
+    return start
+
+
+@pytest.fixture
+def train_in_processes(start_training):
+    """Run a training in several processes to its end."""
+
+    def run(count: int, spec: TrainSpec, folder: RunFolder) -> None:
+        assert [process.wait(timeout=240) for process in start_training(count, spec, folder)] == [0] * count
 
     return run
+
+
+@pytest.fixture
+def train_in_two_processes(train_in_processes):
+    """Run a training in two processes to its end."""
+    return partial(train_in_processes, 2)

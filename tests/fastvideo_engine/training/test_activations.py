@@ -1,4 +1,4 @@
-"""Keeping less of the forward pass changes no gradient and computes no attention twice."""
+"""Keeping less of the forward pass changes no gradient; selective computes no attention twice, full does."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastvideo_engine.components import load_transformer
 from fastvideo_engine.families import FAMILIES
 from fastvideo_engine.specs import Lora
-from fastvideo_engine.training.activations import keep_only_attention
+from fastvideo_engine.training.activations import compute_again
 from fastvideo_engine.training.flow_matching import Batch, flow_matching_loss
 from fastvideo_engine.training.lora import add_adapter
 
@@ -27,12 +27,12 @@ class _Counting(TorchDispatchMode):
 
 @pytest.fixture
 def gradients(tiny_wan):
-    def compute(sparing: bool):
+    def compute(again=None):
         torch.manual_seed(0)
         transformer = load_transformer(tiny_wan, torch.device("cpu"))
         weights = add_adapter(transformer, FAMILIES[0], Lora(rank=4), seed=1)
-        if sparing:
-            keep_only_attention(transformer)
+        if again:
+            compute_again(transformer, again)
         latents, noise = torch.randn(2, 1, 16, 2, 8, 12).unbind(0)
         batch = Batch(latents, torch.randn(1, 512, 32), noise, torch.tensor([0.7]))
         with _Counting() as counted:
@@ -42,10 +42,12 @@ def gradients(tiny_wan):
     return compute
 
 
-def test_gradients_stay_the_same_and_attention_is_computed_once(gradients):
-    plain, plain_count = gradients(sparing=False)
-    sparing, sparing_count = gradients(sparing=True)
+@pytest.mark.parametrize(("again", "attentions"), [("selective", 4), ("full", 8)])
+def test_gradients_stay_the_same_and_attention_is_computed_again_only_in_full(gradients, again, attentions):
+    plain, plain_count = gradients()
+    sparing, sparing_count = gradients(again)
     for one, other in zip(plain, sparing, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
-    assert sparing_count.attention == plain_count.attention == 4
+    assert plain_count.attention == 4
+    assert sparing_count.attention == attentions
     assert sparing_count.products > plain_count.products

@@ -9,7 +9,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fastvideo_engine.adapters.applied import adapted_layers, load_adapter
+from fastvideo_engine.adapters.applied import adapted_layers, adapter_of, load_adapter
 from fastvideo_engine.components import load_transformer
 from fastvideo_engine.errors import ModelError, SpecError
 from fastvideo_engine.families import FAMILIES
@@ -24,7 +24,7 @@ LAYERS = 16  # q, k, v and output of two attentions in two blocks
 @pytest.fixture
 def adapter(adapted_wan, tmp_path):
     path = tmp_path / "adapter.safetensors"
-    save_adapter(adapted_wan(), path, {"rank": 4, "alpha": 8.0})
+    save_adapter(adapter_of(adapted_wan()), path, {"rank": 4, "alpha": 8.0})
     return path
 
 
@@ -63,7 +63,7 @@ def test_adapters_of_every_kind_do_in_stock_diffusers_what_they_did_here(
     for name, weight in ours.named_parameters():
         if "lora_magnitude" in name:
             weight.data *= torch.linspace(0.8, 1.2, len(weight))
-    save_adapter(ours, tmp_path / "adapter.safetensors", {})
+    save_adapter(adapter_of(ours), tmp_path / "adapter.safetensors", {})
     pipeline = WanPipeline.from_pretrained(tiny_wan)
     pipeline.load_lora_weights(tmp_path / "adapter.safetensors")
     loaded = load_transformer(tiny_wan, CPU)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from fastvideo_engine.attention.stored import gates, gates_of_adapter, gates_of_transformer
+from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.errors import ModelError, SpecError
 from fastvideo_engine.events import ArtifactMade, Note, Progress
 from fastvideo_engine.families import FAMILIES
@@ -17,7 +18,7 @@ from fastvideo_engine.specs import Full, GenerateSpec, Lora, TrainSpec, Validati
 from fastvideo_engine.training.loop import run
 from fastvideo_engine.training.tuning import load_to_train
 
-CPU = torch.device("cpu")
+ALONE = Ranks(0, 1, torch.device("cpu"))
 SPARSE = Vsa(sparsity=0.5, rise=0.2)
 TUNINGS = pytest.mark.parametrize("tuning", [Lora(rank=4, alpha=8), Full()], ids=["lora", "full"])
 LOOK = {"sampling_steps": 2, "guidance_scale": 3.0, "seed": 5}
@@ -78,12 +79,12 @@ def test_training_goes_on_from_a_model_with_gates_and_refuses_to_leave_them_out(
     _, checkpoint = sparse_run(tuning=Full(), steps=1)
     spec: TrainSpec = train_spec(model=model_with(checkpoint.transformer("transformer")), attention=SPARSE)
     model = checkpoint.path.parents[2] / "model"
-    transformer = load_to_train(model, "transformer", FAMILIES[0], spec, CPU)
+    transformer = load_to_train(model, "transformer", FAMILIES[0], spec, ALONE)
     for name, weight in gates_of_transformer(checkpoint.transformer("transformer")).weights.items():
         assert torch.equal(gates(transformer)[name], weight)
         assert gates(transformer)[name].requires_grad
     with pytest.raises(ModelError, match="set the attention to vsa"):
-        load_to_train(model, "transformer", FAMILIES[0], train_spec(model=spec.model), CPU)
+        load_to_train(model, "transformer", FAMILIES[0], train_spec(model=spec.model), ALONE)
 
 
 @pytest.mark.slow
