@@ -87,7 +87,7 @@ def plan_of(spec: TrainSpec, material: Material, device: torch.device) -> Plan:
     method = _method(spec, moved // len(trained), again)
     counts = {shape: len(numbers) for shape, numbers in clips.by_shape.items()}
     tokens = {shape: math.prod(shape[1:]) // math.prod(config["patch_size"]) for shape in counts}
-    clips_a_step = spec.batch_size * spec.gradient_accumulation * spec.processes
+    clips_a_step = spec.batch_size * spec.gradient_accumulation * (spec.processes // spec.scale.sp_size)
     each = sum(step_operations(tokens[shape], blocks, method) * count for shape, count in counts.items())
     bytes_each = _computed_in(spec, device).itemsize
     most = max(activation_bytes(count, blocks, method, bytes_each) for count in tokens.values()) * spec.batch_size
