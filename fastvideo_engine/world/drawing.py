@@ -5,7 +5,7 @@ import numpy as np
 from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, MOTIONS, PRESS, SIZE, Scene
 
 _FINENESS = 4  # a pixel is the mean of so many squared, which makes smooth edges
-_CRUSHED_HEIGHT, _CRUSHED_WIDTH = 0.3, 1.35
+_CRUSHED_HEIGHT, _CRUSHED_WIDTH = 0.22, 1.4
 _MELTED_HEIGHT, _MELTED_WIDTH = 0.28, 1.7
 _SWOLLEN_FROM, _SWOLLEN_TO = 0.7, 1.6
 _PRESS_GAP = 14.0  # pixels between the press and the shape at first
