@@ -14,9 +14,11 @@ from worker import settings
 # As every run folder sees them, so that a studio may move with its home.
 _OF_THIS_HOME = "../../models/"
 TINY_WAN = f"{_OF_THIS_HOME}tiny-wan"
+_TINY_WAN_I2V = f"{_OF_THIS_HOME}tiny-wan-i2v"
 
 CHOICES = [
     ("Tiny Wan 64×64, bundled", TINY_WAN),
+    ("Tiny Wan image to video 64×64, bundled", _TINY_WAN_I2V),
     ("Wan 2.1 T2V 1.3B", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
     ("Wan 2.1 T2V 14B", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
     ("Wan 2.1 I2V 14B 480p", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),

@@ -93,7 +93,7 @@ def text_rows(model: Path) -> list[Row]:
     """Sample 64 prompts of combinations that were in no training set."""
     scenes = _held_out_scenes(held_out_motions(), seed=1)
     began = time.perf_counter()
-    seen = _judged(model, [scene.caption for scene in scenes])
+    seen = _judged(model, scenes)
     seconds = (time.perf_counter() - began) / len(scenes)
     return [
         Row("64 held-out prompts, right colour, %", _percent(_colours(seen, scenes)), 90),
@@ -126,9 +126,9 @@ def lora_rows(model: Path) -> list[Row]:
     plain = _held_out_scenes(held_out_motions()[:20], seed=5)
     with tempfile.TemporaryDirectory(prefix="tiny-wan-") as scratch:
         adapter, seconds = _trained(model, Path(scratch))
-        with_effect = _judged(model, [scene.caption for scene in crushed], adapter)
-        without_words = _judged(model, [scene.caption for scene in plain], adapter)
-    base = _judged(model, [scene.caption for scene in crushed])
+        with_effect = _judged(model, crushed, adapter)
+        without_words = _judged(model, plain, adapter)
+    base = _judged(model, crushed)
     return [
         Row("Minutes to train the LoRA", seconds / 60, 5, at_most=True),
         Row("LoRA: 20 unseen pairs, the effect shows, %", _percent(_effects(with_effect)), 80),
@@ -155,8 +155,9 @@ def _trained(model: Path, folder: Path) -> tuple[Path, float]:
     return newest.adapter, time.perf_counter() - began
 
 
-def _judged(model: Path, prompts: Sequence[str], adapter: Path | None = None) -> list[Seen]:
-    return [judge(video) for video in _sampled(model, prompts, [], adapter)]
+def _judged(model: Path, scenes: Sequence[Scene], adapter: Path | None = None) -> list[Seen]:
+    videos = _sampled(model, [scene.caption for scene in scenes], [], adapter)
+    return [judge(video, scene.colour) for video, scene in zip(videos, scenes, strict=True)]
 
 
 def _sampled(

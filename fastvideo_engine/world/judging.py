@@ -7,6 +7,7 @@ import numpy as np
 from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, MOTIONS, PRESS
 
 _FEWEST_PIXELS = 12
+_NARROWEST = 0.25
 _LEAST_WAY = 6.0  # pixels from the first frame to the last, below which a shape counts as standing still
 _PALETTE = np.array([*COLOURS.values(), *BACKGROUNDS.values(), PRESS], dtype=np.float32)
 
@@ -18,19 +19,23 @@ class Seen:
     colour: str | None
     motion: str | None
     height_left: float | None
-    """Height of the shape in the last frame, as a share of that in the first."""
+    """Height of the shape in the last quarter of the clip, as a share of that in the first."""
 
 
-def judge(frames: np.ndarray) -> Seen:
-    """Judge a clip THWC uint8 by the nearest colour of the palette at each pixel."""
+def judge(frames: np.ndarray, prompted: str | None = None) -> Seen:
+    """Judge a clip THWC uint8 by the nearest colour of the palette at each pixel.
+
+    The height is that of what shows the prompted colour; without one, of what shows the colour that is seen most.
+    """
     nearest = _nearest(frames)
     shown = nearest < len(COLOURS)
     counts = np.bincount(nearest[shown], minlength=len(COLOURS))
     if counts.max(initial=0) < _FEWEST_PIXELS * len(frames):
         return Seen(None, None, None)
     colour = int(counts.argmax())
-    masks = nearest == colour
-    return Seen(list(COLOURS)[colour], _motion(masks), _height_left(masks))
+    names = list(COLOURS)
+    of_height = colour if prompted is None else names.index(prompted)
+    return Seen(names[colour], _motion(nearest == colour), _height_left(nearest == of_height))
 
 
 def _nearest(frames: np.ndarray) -> np.ndarray:
@@ -59,10 +64,14 @@ def _centroid(mask: np.ndarray) -> tuple[float, float]:
 
 
 def _height_left(masks: np.ndarray) -> float | None:
-    first, last = _height(masks[0]), _height(masks[-1])
-    return last / first if first else None
+    # Medians, so that a single odd frame decides nothing.
+    heights = np.array([_height(mask) for mask in masks], dtype=float)
+    quarter = max(1, len(heights) // 4)
+    first, last = np.median(heights[:quarter]), np.median(heights[-quarter:])
+    return float(last / first) if first else None
 
 
 def _height(mask: np.ndarray) -> int:
-    """Count the rows that show the shape, stray pixels aside."""
-    return int((mask.sum(axis=1) >= 2).sum())
+    """Count the rows of the shape; those far narrower than the widest are fringes of something else."""
+    widths = mask.sum(axis=1)
+    return int((widths >= max(2, _NARROWEST * widths.max())).sum())
