@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from fastvideo_engine.families import family_of_folder
 from fastvideo_engine.run_folder import RunFolder, write_whole
 from fastvideo_engine.sampling.pipeline import Sampler, new_pipeline
 from fastvideo_engine.sampling.shots import Look, encode_shots, one_shot_a_prompt
-from fastvideo_engine.specs import GenerateSpec, PreprocessSpec, TrainSpec
+from fastvideo_engine.specs import PreprocessSpec, TrainSpec
 from fastvideo_engine.training.loop import run as train
 from fastvideo_engine.training.vae import held_out_clips, psnr
 from fastvideo_engine.world.dataset import held_out_motions, unseen_pairs, write_dataset
@@ -145,11 +146,10 @@ def _trained(model: Path, folder: Path) -> tuple[Path, float]:
     ready = RunFolder(folder / "ready")
     ready.path.mkdir()
     preprocess_clips(PreprocessSpec.model_validate({"model": str(model), "source": source, **sizes}), ready)
-    settings = yaml.safe_load(_LORA_PRESET.read_text(encoding="utf-8"))["settings"]
     trained = RunFolder(folder / "trained")
     trained.path.mkdir()
     began = time.perf_counter()
-    train(TrainSpec.model_validate({**settings, "model": str(model), "parquet": str(ready.parquet)}), trained)
+    train(TrainSpec.model_validate({**_preset(), "model": str(model), "parquet": str(ready.parquet)}), trained)
     newest = trained.newest_checkpoint()
     assert newest is not None, "the last step is always saved"
     return newest.adapter, time.perf_counter() - began
@@ -163,7 +163,7 @@ def _judged(model: Path, scenes: Sequence[Scene], adapter: Path | None = None) -
 def _sampled(
     model: Path, prompts: Sequence[str], pictures: Sequence[np.ndarray], adapter: Path | None = None
 ) -> Iterator[np.ndarray]:
-    """Sample each prompt as the engine's defaults say, from a seed of its own; yield frames THWC."""
+    """Sample each prompt from a seed of its own; yield frames THWC."""
     device, family = torch.device("cpu"), family_of_folder(model)
     with tempfile.TemporaryDirectory(prefix="tiny-wan-") as scratch:
         images = [_saved(picture, Path(scratch) / f"{number}.png") for number, picture in enumerate(pictures)]
@@ -182,10 +182,22 @@ def _sampled(
 
 
 def _default_look() -> Look:
-    """Sample as `generate` does when nothing else is said."""
-    fields = GenerateSpec.model_fields
-    steps, guidance = fields["sampling_steps"].default, fields["guidance_scale"].default
-    return Look(seed=0, sampling_steps=steps, guidance_scale=guidance, height=SIZE, width=SIZE, frames=FRAMES, fps=FPS)
+    """Sample as the studio does when nothing else is said."""
+    asked = _preset()["validation"]
+    return Look(
+        seed=0,
+        sampling_steps=asked["sampling_steps"],
+        guidance_scale=asked["guidance_scale"],
+        height=SIZE,
+        width=SIZE,
+        frames=FRAMES,
+        fps=FPS,
+    )
+
+
+def _preset() -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load(_LORA_PRESET.read_text(encoding="utf-8"))["settings"]
+    return settings
 
 
 def _held_out_scenes(kinds: Sequence[Kind], seed: int) -> list[Scene]:
