@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastvideo_engine.data.loader import first_frame_tensors, open_parquet
+from fastvideo_engine.data.mixing import Mixture
 from fastvideo_engine.data.recent import RecentClips
 from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.families import family_of_folder
@@ -22,6 +23,7 @@ def batches_of(train_spec, fastvideo_fixtures):
         clips = open_parquet(fastvideo_fixtures / "i2v", first_frame_tensors(family))
         return Batches(
             clips=RecentClips(clips),
+            order=Mixture(tuple(clips.by_shape.values()), seed=42),
             family=family,
             mean_std=STATISTICS,
             sigmas=sigmas_by_expert(sigma_table(3.0), family),
