@@ -13,6 +13,8 @@ from fastvideo_engine.fastvideo_flags.parsing import Flag, parser_of, told_witho
 from fastvideo_engine.run_folder import RunFolder
 
 _PROGRAM = "fastvideo_engine.train"
+# FastVideo's block_skip skips no block, and its ops keeps the matrix products too, for which there is no field.
+_COMPUTED_AGAIN = {"full": "full", "ops": "selective", "block_skip": "full"}
 _SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr")
 
 
@@ -32,6 +34,10 @@ FLAGS = (
     Flag("data-path", str, "", "Parquet: a folder, or several with how often each comes, as in `a:3,b:1`"),
     Flag("output-dir", str, "", "the run folder; a run that is in it goes on"),
     Flag("num-gpus", int, 1, "processes, where torchrun has not started them"),
+    Flag("hsdp-shard-dim", int, -1, "divide what is trained among so many processes; -1 means all"),
+    Flag("hsdp-replicate-dim", int, None, "such groups of processes; as many as there are unless said"),
+    Flag("sp-size", int, -1, "so many processes share the tokens of each clip; -1 means all"),
+    Flag("enable-gradient-checkpointing-type", str, None, "what is computed again, not kept", tuple(_COMPUTED_AGAIN)),
     Flag("num-latent-t", int, None, "train on the first so many latent frames of each clip"),
     Flag("num-height", int, None, "of the validation videos"),
     Flag("num-width", int, None, "of the validation videos"),
@@ -82,7 +88,7 @@ _WITHOUT_EFFECT = """
     group-frame group-resolution dit-model-name-or-path cache-dir logging-dir validation-preprocessed-path
     num-train-epochs generator-model-path real-score-model-path fake-score-model-path ema-start-step
     visualization-steps log-visualization weight-only-checkpointing-steps scale-lr lr-num-cycles lr-power
-    enable-gradient-checkpointing-type selective-checkpointing mixed-precision master-weight-type
+    selective-checkpointing mixed-precision master-weight-type
     fsdp-sharding-strategy num-euler-timesteps not-apply-cfg-solver distill-cfg scheduler-type
     linear-quadratic-threshold linear-range multi-phased-distill-schedule pred-decay-weight pred-decay-type
     hunyuan-teacher-disable-cfg VSA-cache-tile-buf VSA-tile-size
@@ -152,7 +158,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         "batch_size": values["train-batch-size"],
         "gradient_accumulation": values["gradient-accumulation-steps"],
         "seed": values["seed"],
-        "processes": int(os.environ.get("WORLD_SIZE", values["num-gpus"])),
+        "processes": _processes(values),
         "ema_decay": values["ema-decay"] if values["use-ema"] else None,
         "tuning": _tuning(values),
         "attention": _attention(values),
@@ -165,6 +171,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
             "caption_dropout": values["training-cfg-rate"],
         },
         "optimizer": _optimizer(values),
+        "scale": _scale(values),
         "validation": _validation(values),
         "tracking": _tracking(values),
         "saving": {
@@ -176,6 +183,22 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model(values: Mapping[str, Any]) -> str:
     return str(values["pretrained-model-name-or-path"] or values["model-path"])
+
+
+def _processes(values: Mapping[str, Any]) -> int:
+    return int(os.environ.get("WORLD_SIZE", values["num-gpus"]))
+
+
+def _scale(values: Mapping[str, Any]) -> dict[str, Any]:
+    of_all = {-1: _processes(values)}
+    shards, sharing = values["hsdp-shard-dim"], values["sp-size"]
+    return {
+        "hsdp_shard_dim": of_all.get(shards, shards),
+        "hsdp_replicate_dim": values["hsdp-replicate-dim"],
+        "sp_size": of_all.get(sharing, sharing),
+        # Left to the engine where FastVideo would keep all: the numbers are the same, and less memory is taken.
+        "activation_checkpointing": _COMPUTED_AGAIN.get(values["enable-gradient-checkpointing-type"], "auto"),
+    }
 
 
 def _tuning(values: Mapping[str, Any]) -> dict[str, Any]:

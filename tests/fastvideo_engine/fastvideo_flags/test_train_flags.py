@@ -11,9 +11,12 @@ import pytest
 
 from fastvideo_engine.__main__ import carry_out
 from fastvideo_engine.command_line import spec_asked_for
+from fastvideo_engine.errors import SpecError
 from fastvideo_engine.events import Note
 from fastvideo_engine.fastvideo_flags.train import asked_by
 from fastvideo_engine.specs import Dense, TrainSpec, Vsa
+from fastvideo_engine.specs.scale import Scale
+from fastvideo_engine.training.sharding import check_scale
 
 _NEEDED = shlex.split("--model_path a/b --data_path ./data --output_dir ./out --max_train_steps 9 --learning_rate 1e-5")
 # FastVideo's examples/training/finetune/wan_t2v_1.3B/crush_smol/finetune_t2v.sh, but for the paths.
@@ -48,6 +51,12 @@ _TABLE = [
     ("seed", "7", "seed", 7),
     ("seed", "7", "validation.seed", 7),
     ("num_gpus", "4", "processes", 4),
+    ("hsdp_shard_dim", "4", "scale.hsdp_shard_dim", 4),
+    ("hsdp_replicate_dim", "2", "scale.hsdp_replicate_dim", 2),
+    ("sp_size", "2", "scale.sp_size", 2),
+    ("enable_gradient_checkpointing_type", "full", "scale.activation_checkpointing", "full"),
+    ("enable_gradient_checkpointing_type", "block_skip", "scale.activation_checkpointing", "full"),
+    ("enable_gradient_checkpointing_type", "ops", "scale.activation_checkpointing", "selective"),
     ("training_cfg_rate", "0.1", "flow.caption_dropout", 0.1),
     ("flow_shift", "5", "flow.shift", 5.0),
     ("weighting_scheme", "logit_normal", "flow.timestep_sampling", "logit_normal"),
@@ -91,6 +100,23 @@ def test_what_is_not_said_is_as_fastvideo_does_it():
     assert (spec.tuning.method, spec.flow.shift, spec.flow.timestep_sampling, spec.seed) == ("full", 1, "uniform", 42)
     assert (spec.optimizer.schedule, spec.optimizer.warmup_steps, spec.ema_decay) == ("constant", 0, None)
     assert (spec.validation.file, spec.flow.caption_dropout) == (None, 0)
+
+
+@pytest.mark.parametrize("flags", [[], ["--hsdp_shard_dim", "-1", "--sp_size=-1"]])
+def test_clips_and_weights_are_divided_among_all_processes_unless_said(flags, monkeypatch):
+    whole = Scale(hsdp_shard_dim=1, sp_size=1)
+    four = Scale(hsdp_shard_dim=4, sp_size=4)
+    assert (_spec(*flags).scale, _spec(*flags, "--num_gpus", "4").scale) == (whole, four)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert _spec(*flags, "--num_gpus", "4").scale == Scale(hsdp_shard_dim=8, sp_size=8)
+
+
+def test_fastvideos_meshes_are_those_that_the_processes_form():
+    for replicas, shards in ((1, 8), (8, 1), (2, 4)):
+        mesh = ["--hsdp_replicate_dim", str(replicas), "--hsdp_shard_dim", str(shards)]
+        check_scale(_spec("--num_gpus", "8", "--sp_size", "4", *mesh).scale, processes=8, heads=12)
+    with pytest.raises(SpecError, match="8 processes cannot be 2 replicas of 8 shards"):
+        check_scale(_spec("--num_gpus", "8", "--hsdp_replicate_dim", "2").scale, processes=8, heads=40)
 
 
 def test_data_may_be_weighted(tmp_path, monkeypatch):
@@ -206,7 +232,8 @@ def test_the_documented_commands_train(small, run_folder, command, workload, kin
 @pytest.mark.slow
 def test_the_documented_command_trains_in_two_processes(small, run_folder, events_of):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launcher, "-m", "fastvideo_engine.train", *small(_LORA)]
+    mesh = ["--num_gpus", "2", "--hsdp_shard_dim", "2"]
+    command = [*launcher, "-m", "fastvideo_engine.train", *small(_LORA), *mesh]
 
     told = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300

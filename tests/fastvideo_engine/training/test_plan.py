@@ -71,6 +71,8 @@ def test_fastvideos_command_has_a_dry_run_too(tiny_wan, fastvideo_fixtures, tmp_
         "1e-4",
         "--tp_size",
         "1",
+        "--sp_size",
+        "1",
     ]
 
     assert carry_out(asked_by([*paths, *rest, "--dry_run"])) == 0
