@@ -242,7 +242,9 @@ def _input(field: FieldInfo) -> Component:
     if get_origin(kind) is Literal:
         return gr.Dropdown(list(get_args(kind)), value=default, **common)
     if get_origin(kind) is list:
-        return gr.Textbox(value="\n".join(default or []), lines=4, max_lines=12, elem_classes="fvs-wide", **common)
+        return gr.Textbox(
+            value="\n".join(map(str, default or [])), lines=4, max_lines=12, elem_classes="fvs-wide", **common
+        )
     if kind in (int, float) and default is None and not field.is_required():
         # Gradio sends an empty Number as 0; as text, empty stays empty and pydantic reads the rest.
         return gr.Textbox(value="", placeholder="optional", **common)
@@ -287,4 +289,4 @@ def _look_up(settings: Any, path: list[str]) -> Any:
 
 
 def _as_input(value: Any) -> Any:
-    return "\n".join(value) if isinstance(value, list) else value
+    return "\n".join(map(str, value)) if isinstance(value, list) else value

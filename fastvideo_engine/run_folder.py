@@ -122,9 +122,14 @@ class RunFolder:
     def newest_checkpoint(self) -> "Checkpoint | None":
         return next(reversed(self.complete_checkpoints()), None)
 
-    def sample(self, step: int, prompt_number: int) -> Path:
-        """Name the video of one prompt at one step; prompts count from 0."""
-        return self.samples / _STEP_NAME.format(step) / f"prompt-{prompt_number:02d}.mp4"
+    def sample(self, step: int, prompt_number: int, seed: int | None = None, strength: float | None = None) -> Path:
+        """Name the video of one prompt at one step, and of a seed or strength where there are several of them.
+
+        Prompts count from 0.
+        """
+        of_seed = "" if seed is None else f"-seed-{seed}"
+        of_strength = "" if strength is None else f"-strength-{strength}"
+        return self.samples / _STEP_NAME.format(step) / f"prompt-{prompt_number:02d}{of_seed}{of_strength}.mp4"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,12 @@ class Sampler:
 
     pipeline: WanPipeline | WanImageToVideoPipeline
     shots: Sequence[EncodedShot]
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """What is to be told of the weights that it samples from."""
+
+    def with_seed(self, seed: int) -> Self:
+        """Return what samples the same shots from other noise."""
+        return replace(self, shots=[replace(shot, look=replace(shot.look, seed=seed)) for shot in self.shots])
 
     def write(self, number: int, path: Path, stop_was_asked: Callable[[], bool]) -> None:
         """Sample one shot into a video file; raise `SamplingStopped` if asked to stop meanwhile."""
@@ -39,7 +45,7 @@ class Sampler:
         """Say all that is needed to sample the same video again."""
         shot = self.shots[number]
         look = {name: value for name, value in asdict(shot.look).items() if value is not None}
-        return {"prompt": shot.prompt, "prompt_number": number, **look}
+        return {"prompt": shot.prompt, "prompt_number": number, **look, **self.weights}
 
     def frames(self, number: int, stop_was_asked: Callable[[], bool]) -> np.ndarray:
         """Sample one shot as frames THWC uint8; raise `SamplingStopped` if asked to stop meanwhile."""

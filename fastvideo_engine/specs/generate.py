@@ -1,7 +1,7 @@
 """Which videos to sample, from which weights."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,16 +9,24 @@ from fastvideo_engine.specs.base import Spec, anchored_folder, anchored_path, ch
 
 
 class GenerateSpec(Spec):
-    """Sample videos from a base model, with or without an adapter."""
+    """Sample videos from a base model or a finetuned one, with or without an adapter: each prompt with each seed."""
 
     kind: Literal["generate"] = "generate"
     model: str = Field(
         title="Base model", description="A Hugging Face id or a folder in the diffusers format.", min_length=1
     )
-    adapter: str | None = Field(
-        None, title="Adapter", description="A LoRA file of any tool; empty samples the base model."
+    transformer: str | None = Field(
+        None,
+        title="Finetuned transformer",
+        description="A folder that full training wrote, taken in place of the base model's; empty takes the base's.",
     )
-    strength: float = Field(1.0, ge=0, le=4, title="Adapter strength", description="0 is the base, 1 the adapter.")
+    adapter: str | None = Field(None, title="Adapter", description="A LoRA file of any tool; empty samples without.")
+    strengths: list[Annotated[float, Field(ge=0, le=4)]] = Field(
+        [1.0],
+        title="Adapter strengths",
+        description="All videos are sampled at each: 0 is without the adapter, 1 the adapter.",
+        min_length=1,
+    )
     sparsity: float | None = Field(
         None,
         ge=0,
@@ -42,8 +50,23 @@ class GenerateSpec(Spec):
     flow_shift: float | None = Field(
         None, gt=0, le=100, title="Flow shift", description="Of the sampler; empty takes the model's."
     )
-    seed: int = Field(42, ge=0, lt=2**63, title="Seed", description="Of the noise each video starts from.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
+        [42],
+        title="Seeds",
+        description="Of the noise that videos start from; each prompt has a video of each.",
+        min_length=1,
+    )
     processes: Literal[1] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_seed_or_strength(cls, settings: Any) -> Any:
+        # What specs said while there was one of each; run folders keep theirs.
+        if not isinstance(settings, dict):
+            return settings
+        renamed = {"seed": "seeds", "strength": "strengths"}
+        kept = {name: value for name, value in settings.items() if name not in renamed or renamed[name] in settings}
+        return kept | {renamed[name]: [value] for name, value in settings.items() if name in renamed.keys() - kept}
 
     @field_validator("prompts")
     @classmethod
@@ -58,6 +81,20 @@ class GenerateSpec(Spec):
     def without_blank_images(cls, images: list[str]) -> list[str]:
         return kept_lines(images)
 
+    @field_validator("seeds", "strengths")
+    @classmethod
+    def each_once(cls, values: list[float]) -> list[float]:
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is there more than once; name each once")
+        return values
+
+    @model_validator(mode="after")
+    def strengths_go_with_an_adapter(self) -> Self:
+        if self.adapter is None and len(self.strengths) > 1:
+            raise ValueError("without an adapter all strengths give the same videos; name an adapter, or one strength")
+        return self
+
     @model_validator(mode="after")
     def images_go_with_prompts(self) -> Self:
         check_images_go_with(self.prompts, self.images)
@@ -67,6 +104,7 @@ class GenerateSpec(Spec):
         """Read the relative folders of this spec from `base` on."""
         changes = {
             "model": anchored_folder(self.model, base),
+            "transformer": self.transformer and anchored_path(self.transformer, base),
             "adapter": self.adapter and anchored_path(self.adapter, base),
             "images": [anchored_path(image, base) for image in self.images],
         }

@@ -1,5 +1,8 @@
 """Generating: videos and what is told of them, adapters by strength, and what is refused."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +17,15 @@ from fastvideo_engine.sampling.generate import run
 from fastvideo_engine.specs import GenerateSpec, Lora
 from fastvideo_engine.training.lora import adapter_weights, add_adapter, save_adapter
 
-SMALL = {"height": 64, "width": 96, "frames": 9, "sampling_steps": 3, "guidance_scale": 3.0, "seed": 5}
+SMALL = {"height": 64, "width": 96, "frames": 9, "sampling_steps": 3, "guidance_scale": 3.0}
 
 
 @pytest.fixture
 def generate_spec(tiny_wan):
     def make(**changes) -> GenerateSpec:
-        return GenerateSpec(**{"model": str(tiny_wan), "prompts": ["a red ball", "waves"], **SMALL} | changes)
+        return GenerateSpec(
+            **{"model": str(tiny_wan), "prompts": ["a red ball", "waves"], "seeds": [5], **SMALL} | changes
+        )
 
     return make
 
@@ -37,8 +42,8 @@ def adapter(tiny_wan, tmp_path):
     return str(tmp_path / "adapter.safetensors")
 
 
-def _video(folder, number=0):
-    path = folder.sample(0, number)
+def _video(folder, number=0, **of):
+    path = folder.sample(0, number, **of)
     return np.stack(list(read_rgb_frames(path, range(SMALL["frames"])))).astype(float)
 
 
@@ -51,13 +56,20 @@ def test_each_prompt_becomes_another_video(generate_spec, run_folder):
 
 def test_each_video_is_reported_with_all_that_made_it(generate_spec, run_folder, events_of, adapter):
     folder = run_folder()
-    run(generate_spec(adapter=adapter, strength=0.5), folder)
+    run(generate_spec(adapter=adapter, strengths=[0.5]), folder)
     made = events_of(folder, ArtifactMade)
     assert [(each.kind, each.path, each.step) for each in made] == [
         ("sample", "samples/step-000000/prompt-00.mp4", 0),
         ("sample", "samples/step-000000/prompt-01.mp4", 0),
     ]
-    wanted = SMALL | {"prompt": "waves", "prompt_number": 1, "fps": 16.0, "adapter": adapter, "strength": 0.5}
+    wanted = SMALL | {
+        "seed": 5,
+        "prompt": "waves",
+        "prompt_number": 1,
+        "fps": 16.0,
+        "adapter": adapter,
+        "strength": 0.5,
+    }
     assert made[1].facts == wanted
     assert [(event.done, event.total) for event in events_of(folder, Progress)] == [(1, 2), (2, 2)]
     assert events_of(folder)[-1].text == "All videos are done."
@@ -66,11 +78,68 @@ def test_each_video_is_reported_with_all_that_made_it(generate_spec, run_folder,
 def test_an_adapter_changes_the_video_and_strength_zero_does_not(generate_spec, run_folder, adapter):
     base, zero, whole = run_folder("base"), run_folder("zero"), run_folder("whole")
     run(generate_spec(prompts=["waves"]), base)
-    run(generate_spec(prompts=["waves"], adapter=adapter, strength=0), zero)
+    run(generate_spec(prompts=["waves"], adapter=adapter, strengths=[0]), zero)
     run(generate_spec(prompts=["waves"], adapter=adapter), whole)
     # Equal frames are not compressed to quite the same each time.
     assert np.abs(_video(base) - _video(zero)).mean() < 0.5
     assert np.abs(_video(base) - _video(whole)).mean() > 1
+
+
+def test_each_seed_and_strength_has_its_video_and_a_rerun_makes_only_what_is_missing(
+    generate_spec, run_folder, events_of, adapter
+):
+    base, folder = run_folder("base"), run_folder("product")
+    run(generate_spec(prompts=["waves"]), base)
+    # 0 after 1: what the adapter changed must be undone.
+    spec = generate_spec(prompts=["waves"], seeds=[5, 6], strengths=[1.0, 0.0], adapter=adapter)
+    run(spec, folder)
+    assert np.abs(_video(base) - _video(folder, seed=5, strength=0.0)).mean() < 0.5
+    assert np.abs(_video(base) - _video(folder, seed=5, strength=1.0)).mean() > 1
+    assert np.abs(_video(base) - _video(folder, seed=6, strength=0.0)).mean() > 0.5
+    told = [
+        (each.path.partition("prompt-0")[2], each.facts["seed"], each.facts["strength"])
+        for each in events_of(folder, ArtifactMade)
+    ]
+    product = [(5, 1.0), (6, 1.0), (5, 0.0), (6, 0.0)]
+    assert told == [(f"0-seed-{seed}-strength-{strength}.mp4", seed, strength) for seed, strength in product]
+    assert [(event.done, event.total) for event in events_of(folder, Progress)] == [(n, 4) for n in range(1, 5)]
+
+    folder.sample(0, 0, 6, 1.0).unlink()
+    run(spec, folder)
+    assert [each.path.partition("prompt-0")[2] for each in events_of(folder, ArtifactMade)][4:] == [
+        "0-seed-6-strength-1.0.mp4"
+    ]
+
+
+def test_a_finetuned_transformer_takes_the_place_of_the_bases(generate_spec, run_folder, events_of, tiny_wan, tmp_path):
+    tuned, base, made = tmp_path / "step-000010" / "transformer", run_folder("base"), run_folder("made")
+    transformer = load_transformer(tiny_wan, torch.device("cpu"))
+    torch.nn.init.normal_(transformer.proj_out.weight)
+    transformer.save_pretrained(tuned)
+    other = tmp_path / "model"
+    shutil.copytree(tiny_wan, other, ignore=shutil.ignore_patterns("transformer"))
+    shutil.copytree(tuned, other / "transformer")
+    run(generate_spec(model=str(other), prompts=["waves"]), base)
+    run(generate_spec(transformer=str(tuned), prompts=["waves"]), made)
+    assert np.abs(_video(base) - _video(made)).mean() < 0.5
+    assert events_of(made, ArtifactMade)[0].facts["transformer"] == str(tuned)
+
+
+def test_a_transformer_of_another_architecture_is_refused(generate_spec, run_folder, tiny_wan, tmp_path):
+    shutil.copytree(tiny_wan / "transformer", tmp_path / "transformer")
+    config = tmp_path / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_layers": 9}))
+    with pytest.raises(ModelError, match=r"does not fit the base model \(its num_layers is 9, the base's \d\)"):
+        run(generate_spec(transformer=str(tmp_path / "transformer")), run_folder())
+
+
+def test_specs_that_name_one_seed_and_one_strength_are_still_read():
+    spec = GenerateSpec(model="m", prompts=["a"], seed=7, strength=0.5)
+    assert (spec.seeds, spec.strengths) == ([7], [0.5])
+    with pytest.raises(ValueError, match="7 is there more than once"):
+        GenerateSpec(model="m", prompts=["a"], seeds=[7, 7])
+    with pytest.raises(ValueError, match="name an adapter, or one strength"):
+        GenerateSpec(model="m", prompts=["a"], strengths=[0, 1])
 
 
 def test_a_stop_ends_sampling_and_the_videos_made_are_not_made_again(generate_spec, run_folder, events_of):
