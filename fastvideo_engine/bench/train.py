@@ -10,8 +10,8 @@ from statistics import median, quantiles
 
 import torch
 
-from fastvideo_engine.bench.flops import matmul_peak, step_flops
 from fastvideo_engine.bench.gate import Gate
+from fastvideo_engine.bench.peak import matmul_peak
 from fastvideo_engine.bench.random_wan import SUBJECTS, grid_of, random_batch, write_transformer
 from fastvideo_engine.bench.report import machine, print_table
 from fastvideo_engine.bench.turns import Entry, Spent, entered, take_turns
@@ -21,6 +21,7 @@ from fastvideo_engine.errors import EngineError, SpecError
 from fastvideo_engine.families.wan import WAN
 from fastvideo_engine.memory import full_memory_in_words
 from fastvideo_engine.run_folder import write_whole
+from fastvideo_engine.training.costs import needed_operations
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _measured(
             for entry in entries:
                 figures = None
                 if entry.problem is None:
-                    figures = _summed_up(entry, spent, step_flops(config, entry.variant.work) / peak)
+                    figures = _summed_up(entry, spent, needed_operations(config, entry.variant.work) / peak)
                 yield Measured(
                     entry.variant.name, entry.gate, entry.problem, figures, spent.get(entry.variant.name, [])
                 )

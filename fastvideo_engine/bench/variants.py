@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from fastvideo_engine.bench.flops import Workload
 from fastvideo_engine.bench.learners import Learner, ours, plain
 from fastvideo_engine.families.wan import WAN
 from fastvideo_engine.specs.train import Full, Lora, TrainSpec, Vsa
+from fastvideo_engine.training.costs import Workload
 
 TUNINGS = {"lora": Lora(), "full": Full()}
 

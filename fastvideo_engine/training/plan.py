@@ -17,7 +17,7 @@ from fastvideo_engine.families import Family
 from fastvideo_engine.run_folder import RunFolder
 from fastvideo_engine.sampling.images import check_images, read_first_frame
 from fastvideo_engine.specs.train import Full, Lora, TrainSpec, Vsa
-from fastvideo_engine.training.costs import Again, Blocks, Method, activation_bytes, step_operations
+from fastvideo_engine.training.costs import Again, Workload, activation_bytes, executed_operations
 from fastvideo_engine.training.fit import Material, checked_material
 from fastvideo_engine.training.lora import add_adapter, read_starts
 from fastvideo_engine.training.trained import trained_weights
@@ -82,20 +82,19 @@ def plan_of(spec: TrainSpec, material: Material, device: torch.device) -> Plan:
     moved = sum(weight.numel() for weight in trained_weights(trained).values())
     parameters = sum(weight.numel() for weight in trained.parameters())
     config = part_config(material.model, next(iter(trained)))
-    blocks = _blocks(config, family)
-    again: Again = "selective" if device.type == "cuda" else "none"
-    method = _method(spec, moved // len(trained), again)
+    again, sharing = _again(spec, device), spec.scale.sp_size
+    rank = _rank(trained, config)
     counts = {shape: len(numbers) for shape, numbers in clips.by_shape.items()}
-    tokens = {shape: math.prod(shape[1:]) // math.prod(config["patch_size"]) for shape in counts}
-    clips_a_step = spec.batch_size * spec.gradient_accumulation * (spec.processes // spec.scale.sp_size)
-    each = sum(step_operations(tokens[shape], blocks, method) * count for shape, count in counts.items())
+    work = {shape: _work(shape, config, family, spec, rank) for shape in counts}
+    clips_a_step = spec.batch_size * spec.gradient_accumulation * (spec.processes // sharing)
+    each = sum(executed_operations(config, work[shape], again) * count for shape, count in counts.items()) / sharing
     bytes_each = _computed_in(spec, device).itemsize
-    most = max(activation_bytes(count, blocks, method, bytes_each) for count in tokens.values()) * spec.batch_size
+    most = max(activation_bytes(config, one, again, bytes_each) for one in work.values()) * spec.batch_size / sharing
     return Plan(
         parameters=parameters,
         trained=moved,
         clips=counts,
-        tokens=tokens,
+        tokens={shape: one.tokens for shape, one in work.items()},
         clips_a_step=clips_a_step,
         epochs=spec.steps * clips_a_step / sum(counts.values()),
         memory=_memory(parameters, moved, spec, bytes_each, most),
@@ -163,16 +162,28 @@ def _outline(material: Material, part: str, spec: TrainSpec) -> WanTransformer3D
     return transformer
 
 
-def _blocks(config: Mapping[str, Any], family: Family) -> Blocks:
+def _work(
+    shape: tuple[int, ...], config: Mapping[str, Any], family: Family, spec: TrainSpec, rank: float | None
+) -> Workload:
+    frames, rows, columns = (side // patch for side, patch in zip(shape[1:], config["patch_size"], strict=True))
     text = family.text_length + (_CLIP_TOKENS if family.has_image_encoder else 0)
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    return Blocks(config["num_layers"], width, config["ffn_dim"], text)
-
-
-def _method(spec: TrainSpec, moved: int, again: Again) -> Method:
-    full = isinstance(spec.tuning, Full)
     sparsity = spec.attention.sparsity if isinstance(spec.attention, Vsa) else None
-    return Method(full, adapter=0 if full else moved, sparsity=sparsity, again=again)
+    return Workload((frames, rows, columns), text, rank, sparsity)
+
+
+def _rank(trained: nn.ModuleDict, config: Mapping[str, Any]) -> float | None:
+    """Return what rank the adapters' weights would have if they were on the attention's layers; None without any."""
+    adapters = sum(weight.numel() for name, weight in trained.named_parameters() if ".lora_" in name)
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    # Eight layers a block, of two matrices each.
+    return adapters / (16 * width * config["num_layers"] * len(trained)) if adapters else None
+
+
+def _again(spec: TrainSpec, device: torch.device) -> Again:
+    kept = spec.scale.activation_checkpointing
+    if kept == "auto":
+        return "selective" if device.type == "cuda" else "none"
+    return kept
 
 
 def _computed_in(spec: TrainSpec, device: torch.device) -> torch.dtype:
