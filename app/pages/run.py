@@ -128,7 +128,8 @@ def _live(job: Job) -> dict[str, Any]:
 def _detail(job: Job) -> str:
     match job.status:
         case JobStatus.RUNNING:
-            return job.message or (job.phase if job.done else "")  # until then the headline says it
+            said = not job.done or job.phase == job_cards.DOING[job.kind]  # by the headline
+            return job.message or ("" if said else job.phase)
         case JobStatus.QUEUED | JobStatus.FAILED:
             return job.message
         case _:

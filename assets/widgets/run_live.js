@@ -30,8 +30,8 @@ const timeInWords = (seconds) => {
 
 const showTimeLeft = () => setText(left, endsAt === null ? unknown : timeInWords((endsAt - performance.now()) / 1000));
 
-const setTimeLeft = (seconds, isMoving) => {
-  unknown = isMoving ? "time left not known yet" : "";
+const setTimeLeft = (seconds, isMoving, isCounted) => {
+  unknown = !isMoving ? "" : isCounted ? "finishing" : "time left not known yet";
   if (typeof seconds !== "number") {
     endsAt = null;
   } else {
@@ -91,7 +91,8 @@ const draw = (value) => {
   detail.hidden = !value.detail;
   setText(pace, isMoving ? (value.pace ?? "") : "");
   showBar(value, isMoving);
-  setTimeLeft(value.seconds_left, value.state === "running" || (value.state === "queued" && value.total > 0));
+  const isTimed = value.state === "running" || (value.state === "queued" && value.total > 0);
+  setTimeLeft(value.seconds_left, isTimed, value.total > 0 && value.done >= value.total);
   showMetrics(value.metrics);
   showNotices(value.notices);
 };

@@ -19,6 +19,11 @@ def test_the_time_left_is_said_in_words(show, seconds, words):
     assert page.locator(".fvs-live-left").inner_text() == words
 
 
+def test_what_is_counted_to_its_end_is_finishing(show):
+    page = show(lambda: run_live(RUNNING | {"done": 500, "seconds_left": None}))
+    assert page.locator(".fvs-live-left").inner_text() == "finishing"
+
+
 def test_the_time_left_counts_down_between_updates(show):
     page = show(lambda: run_live(RUNNING | {"seconds_left": 11.5}))
     page.get_by_text("about 10 s left").wait_for(timeout=4000)
