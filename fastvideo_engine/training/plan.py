@@ -25,6 +25,7 @@ from fastvideo_engine.training.validation import edited, wanted_shots
 
 _CLIP_TOKENS = 257  # of a picture, which the cross-attention looks at besides
 _MASTER = 4  # bytes of what is trained, of its gradient, of each of AdamW's two means and of an average
+_GATHERED = 2  # blocks at once: the one that computes, and the next
 _PROBE = {"cuda": 8192, "cpu": 1024}
 """Sides of the square matrices whose product tells the speed of a device."""
 
@@ -37,11 +38,20 @@ class Memory:
     gradients: float
     optimizer: float
     average: float
+    gathered: float
+    """Of the blocks at work, where weights are sharded or in main memory."""
     activations: float
+    offloads: bool
+    """What is held from step to step is in main memory, and the rest on a GPU."""
+
+    @property
+    def held(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.average
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.average + self.activations
+        """What the device must have room for."""
+        return self.gathered + self.activations + (0 if self.offloads else self.held)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def plan_of(spec: TrainSpec, material: Material, device: torch.device) -> Plan:
         tokens={shape: one.tokens for shape, one in work.items()},
         clips_a_step=clips_a_step,
         epochs=spec.steps * clips_a_step / sum(counts.values()),
-        memory=_memory(parameters, moved, spec, bytes_each, most),
+        memory=_memory(parameters, moved, config["num_layers"] * len(trained), spec, device, most),
         operations_a_step=each / sum(counts.values()) * spec.batch_size * spec.gradient_accumulation,
         checkpoint=_checkpoint_bytes(parameters, moved, spec),
     )
@@ -120,14 +130,23 @@ def lines(plan: Plan, spec: TrainSpec, folder: RunFolder, device: torch.device) 
         + (f"; the run goes on from step {newest.step}" if newest else ""),
         "A step": f"clips: {plan.clips_a_step} (processes x batch x accumulation: {batches}), "
         f"up to {max(plan.tokens.values()) * plan.clips_a_step:,} tokens",
-        "Memory": f"about {_size(memory.total)} in each process (estimated): weights {_size(memory.weights)}, "
-        f"gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}, "
-        f"average {_size(memory.average)}, activations {_size(memory.activations)}",
+        "Memory": f"about {_size(memory.total)} in each process (estimated): {_memory_in_words(memory)}",
         "Time": f"at least {_duration(seconds)} a step and {_duration(seconds * left)} in all, validation aside "
         f"(estimated from {plan.operations_a_step:.3g} operations and matrix products at {speed:.3g} a second here)",
         "Checkpoint": f"{_size(plan.checkpoint)}, of which {spec.saving.keep} are kept",
     }
     return [*(f"{name:<11} {text}" for name, text in told.items()), "Nothing was loaded or written."]
+
+
+def _memory_in_words(memory: Memory) -> str:
+    held = (
+        f"weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, "
+        f"optimizer {_size(memory.optimizer)}, average {_size(memory.average)}"
+    )
+    at_work = f"activations {_size(memory.activations)}"
+    if memory.gathered:
+        at_work += f", gathered weights {_size(memory.gathered)}"
+    return f"{at_work}; and {_size(memory.held)} of main memory: {held}" if memory.offloads else f"{held}, {at_work}"
 
 
 def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
@@ -191,16 +210,21 @@ def _computed_in(spec: TrainSpec, device: torch.device) -> torch.dtype:
     return named.get(spec.precision) or weights_dtype(device)
 
 
-def _memory(parameters: int, moved: int, spec: TrainSpec, bytes_each: int, activations: float) -> Memory:
-    frozen = (parameters - moved) * bytes_each
-    # Autocast keeps a narrow copy of each weight that it computes with.
-    copies = moved * bytes_each if isinstance(spec.tuning, Full) and bytes_each < _MASTER else 0
+def _memory(
+    parameters: int, moved: int, blocks: int, spec: TrainSpec, device: torch.device, activations: float
+) -> Memory:
+    scale, bytes_each = spec.scale, _computed_in(spec, device).itemsize
+    frozen, learnt = (parameters - moved) / scale.hsdp_shard_dim, moved / scale.hsdp_shard_dim
+    # Autocast keeps a narrow copy of each weight that it computes with; sharded ones are gathered narrow.
+    copied = isinstance(spec.tuning, Full) and bytes_each < _MASTER and not scale.is_sharded
     return Memory(
-        weights=frozen + moved * _MASTER + copies,
-        gradients=moved * _MASTER,
-        optimizer=moved * _MASTER * 2,
-        average=moved * _MASTER if spec.ema_decay is not None else 0,
+        weights=frozen * bytes_each + learnt * (_MASTER + (bytes_each if copied else 0)),
+        gradients=learnt * _MASTER,
+        optimizer=learnt * _MASTER * 2,
+        average=learnt * _MASTER if spec.ema_decay is not None else 0,
+        gathered=_GATHERED * parameters / blocks * bytes_each if scale.is_sharded else 0,
         activations=activations,
+        offloads=scale.cpu_offload and device.type == "cuda",
     )
 
 

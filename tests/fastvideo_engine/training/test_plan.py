@@ -1,5 +1,7 @@
 """A dry run: the numbers are those of the run, what would fail is said, and nothing is written."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from fastvideo_engine.distributed import Ranks
 from fastvideo_engine.errors import SpecError
 from fastvideo_engine.fastvideo_flags.train import asked_by
 from fastvideo_engine.specs import Full, Lora, ParquetFolder, Validation, Vsa
+from fastvideo_engine.specs.scale import Scale
 from fastvideo_engine.training import plan
 from fastvideo_engine.training.fit import checked_material
 from fastvideo_engine.training.loop import run
@@ -15,6 +18,7 @@ from fastvideo_engine.training.trained import trained_weights
 from fastvideo_engine.training.tuning import load_to_train
 
 CPU = torch.device("cpu")
+_LAYERS = 2  # of the small Wan
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,40 @@ def test_epochs_and_tokens_are_counted_over_all_processes(train_spec, fastvideo_
     assert (made.clips, made.tokens) == ({(16, 3, 8, 12): 16}, {(16, 3, 8, 12): 72})
     assert (made.clips_a_step, made.epochs) == (16, 6.0)
     assert made.memory.total == pytest.approx(4 * made.parameters + 12 * made.trained + made.memory.activations)
+
+
+def test_shards_divide_what_is_held_but_not_the_blocks_at_work(train_spec):
+    asked = {"tuning": Full(), "ema_decay": 0.9, "processes": 4, "precision": "bfloat16"}
+    material = checked_material(train_spec(**asked))
+    whole, shard = (
+        plan.plan_of(train_spec(**asked, scale=Scale(hsdp_shard_dim=shards)), material, CPU) for shards in (1, 4)
+    )
+    # Float32 weights, gradients, two means and an average; unsharded, autocast's copies in bfloat16 besides.
+    assert (whole.memory.held, shard.memory.held) == (22 * whole.parameters, 20 * whole.parameters / 4)
+    assert (whole.memory.gathered, shard.memory.gathered) == (0, 2 * 2 * whole.parameters / _LAYERS)
+    assert shard.memory.activations == whole.memory.activations
+
+
+def test_offloading_leaves_a_gpu_the_blocks_at_work_alone(train_spec, run_folder):
+    spec = train_spec(tuning=Full(), precision="bfloat16", scale=Scale(cpu_offload=True))
+    made = plan.plan_of(spec, checked_material(spec), torch.device("cuda"))
+    assert made.memory.total == 2 * 2 * made.parameters / _LAYERS + made.memory.activations
+    assert made.memory.held == 16 * made.parameters
+    told = plan.lines(replace(made, memory=replace(made.memory, weights=7e9)), spec, run_folder(), CPU)
+    assert any("GB of main memory: weights 7 GB" in line for line in told)
+    assert plan.plan_of(spec, checked_material(spec), CPU).memory.total > made.memory.held
+
+
+def test_computing_again_and_sharing_clips_take_less_memory(train_spec):
+    def asked(**scale):
+        spec = train_spec(processes=2, precision="bfloat16", scale=Scale(**scale))
+        made = plan.plan_of(spec, checked_material(spec), CPU)
+        return made.memory.activations, made.operations_a_step
+
+    none, selective, full = (asked(activation_checkpointing=what) for what in ("none", "selective", "full"))
+    assert none[0] > selective[0] > full[0]
+    assert none[1] < selective[1] < full[1]
+    assert asked(sp_size=2) == (none[0] / 2, none[1] / 2)
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tiny_wan, fastvideo_fixtures, tmp_path, capsys):
