@@ -218,7 +218,8 @@ def _motions(seen: Sequence[Seen], scenes: Sequence[Scene]) -> list[bool]:
 
 
 def _effects(seen: Sequence[Seen]) -> list[bool]:
-    return [each.height_left is not None and each.height_left <= _CRUSHED for each in seen]
+    # What is gone was not crushed.
+    return [each.height_left is not None and 0 < each.height_left <= _CRUSHED for each in seen]
 
 
 def _percent(right: Sequence[bool]) -> float:

@@ -74,4 +74,6 @@ def _height_left(masks: np.ndarray) -> float | None:
 def _height(mask: np.ndarray) -> int:
     """Count the rows of the shape; those far narrower than the widest are fringes of something else."""
     widths = mask.sum(axis=1)
+    if widths.sum() < _FEWEST_PIXELS:
+        return 0
     return int((widths >= max(2, _NARROWEST * widths.max())).sum())
