@@ -58,7 +58,7 @@ def build_start(vae: Path, out: Path) -> None:
 
 
 def build_image_start(text_to_video: Path, out: Path) -> None:
-    """Write an image-to-video model that begins as a trained text-to-video one, blind to its image."""
+    """Write an image-to-video model that begins with the weights of a trained text-to-video one."""
     source = WanPipeline.from_pretrained(text_to_video)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
@@ -116,7 +116,7 @@ def _image_encoder() -> CLIPVisionModel:
 
 @torch.no_grad()
 def _begin_as(transformer: WanTransformer3DModel, trained: WanTransformer3DModel) -> None:
-    """Copy all weights that both have; what looks at the image begins at zero."""
+    """Copy all weights that both have; the image's channels begin at zero, attention to its features at random."""
     weights = trained.state_dict()
     patches = transformer.patch_embedding.weight
     known = weights.pop("patch_embedding.weight")
