@@ -159,7 +159,7 @@ def _trained(model: Path, folder: Path) -> tuple[Path, float]:
 
 def _judged(model: Path, scenes: Sequence[Scene], adapter: Path | None = None) -> list[Seen]:
     videos = _sampled(model, [scene.caption for scene in scenes], [], adapter)
-    return [judge(video, scene.colour) for video, scene in zip(videos, scenes, strict=True)]
+    return [judge(video) for video in videos]
 
 
 def _sampled(

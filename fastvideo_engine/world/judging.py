@@ -22,10 +22,10 @@ class Seen:
     """Height of the shape in the last quarter of the clip, as a share of that in the first."""
 
 
-def judge(frames: np.ndarray, prompted: str | None = None) -> Seen:
+def judge(frames: np.ndarray) -> Seen:
     """Judge a clip THWC uint8 by the nearest colour of the palette at each pixel.
 
-    The height is that of what shows the prompted colour; without one, of what shows the colour that is seen most.
+    The height is that of the shape as the clip begins, of whatever colour: of the one seen most in its first quarter.
     """
     nearest = _nearest(frames)
     shown = nearest < len(COLOURS)
@@ -33,9 +33,9 @@ def judge(frames: np.ndarray, prompted: str | None = None) -> Seen:
     if counts.max(initial=0) < _FEWEST_PIXELS * len(frames):
         return Seen(None, None, None)
     colour = int(counts.argmax())
-    names = list(COLOURS)
-    of_height = colour if prompted is None else names.index(prompted)
-    return Seen(names[colour], _motion(nearest == colour), _height_left(nearest == of_height))
+    at_first = nearest[: max(1, len(frames) // 4)]
+    first = int(np.bincount(at_first[at_first < len(COLOURS)], minlength=len(COLOURS)).argmax())
+    return Seen(list(COLOURS)[colour], _motion(nearest == colour), _height_left(nearest == first))
 
 
 def _nearest(frames: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def test_the_judge_is_right_about_99_in_100_clips_of_every_kind() -> None:
     scenes = [placed_scene(kind, random) for kind in every_kind([*MOTIONS, *EFFECTS])[:: len(SHAPES) - 1]]
     right = 0
     for scene in scenes:
-        seen = judge(draw(scene, FRAMES), scene.colour)
+        seen = judge(draw(scene, FRAMES))
         moved = seen.motion == scene.action or scene.action in EFFECTS
         shrank = seen.height_left is not None and (seen.height_left <= 0.6) == (scene.action in ("crush", "melt"))
         right += seen.colour == scene.colour and moved and shrank
