@@ -21,6 +21,7 @@ from fastvideo_engine.small_model import tokenizer_of
 from fastvideo_engine.world.scenes import BACKGROUNDS, COLOURS, EFFECTS, MOTIONS, SHAPES
 
 _SEED = 11
+_CARD = "README.md"
 _TEXT_WIDTH = 128
 _IMAGE_WIDTH = 128
 _IMAGE_SIZE = 64
@@ -133,5 +134,7 @@ def _write(pipeline: WanPipeline | WanImageToVideoPipeline, out: Path) -> None:
         settings = json.loads(config.read_text(encoding="utf-8"))
         settings.pop("_name_or_path", None)  # where the part lay while it was trained
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    if (out / _CARD).exists():  # what is said of a model outlives its weights
+        shutil.copy(out / _CARD, beside)
     forget_folder(out)
     beside.replace(out)

@@ -39,7 +39,10 @@ def test_a_model_is_finished_with_the_transformer_that_was_trained(tmp_path):
     with torch.no_grad():
         trained.proj_out.bias.fill_(0.5)
     trained.save_pretrained(tmp_path / "trained")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "README.md").write_text("A card.")
     finish(TINY_WAN, tmp_path / "trained", tmp_path / "model")
     finished = WanPipeline.from_pretrained(tmp_path / "model")
     assert torch.equal(finished.transformer.proj_out.bias, torch.full((64,), 0.5))
     assert finished.vae.config.latents_mean == WanPipeline.from_pretrained(TINY_WAN).vae.config.latents_mean
+    assert (tmp_path / "model" / "README.md").read_text() == "A card."
